@@ -1,0 +1,1 @@
+"""Commands, progress and the rendering of errors; the only room that prints."""

@@ -1,0 +1,1 @@
+"""What surrounds the developer's process on the laptop."""

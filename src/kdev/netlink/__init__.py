@@ -1,0 +1,1 @@
+"""The kernel's netlink families that kdev speaks: nf_tables, nfqueue, sock_diag, rtnetlink."""

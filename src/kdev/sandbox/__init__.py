@@ -1,0 +1,1 @@
+"""The embedded cluster: pods as kernel namespaces, real Envoy sidecars in STRICT mTLS, a Kubernetes API."""
