@@ -1,14 +1,56 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+COVERAGE ?= $(BIN)/coverage run -m
 
 help: ## Show what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
-setup: .venv/.complete ## Put kdev with all it needs at .venv/bin/kdev
+setup: .venv/.complete ## Put kdev, with all it needs, at .venv/bin/kdev
 
-.venv/.complete: pyproject.toml requirements/dev.lock
+.venv/.complete: pyproject.toml requirements/dev.lock scripts/setup
 	scripts/setup $(PYTHON)
 	@touch $@
 
-.PHONY: help setup
+demo: setup ## Shadow a service of an embedded cluster, and kill the agent while requests go through (root)
+	scripts/demo
+
+test: lint types unit integration wheel ## Everything that must hold before a change lands (root)
+
+unit: setup ## The fast tests: no root, no network but loopback
+	$(COVERAGE) pytest tests/unit
+	@$(BIN)/coverage combine -q && $(BIN)/coverage report --skip-empty --fail-under=0 | tail -n 1
+
+integration: setup .cache/tests-ready ## Real Envoy, real namespaces, real clients (root)
+	$(BIN)/pytest tests/integration tests/last
+
+.cache/tests-ready: scripts/setup-tests
+	scripts/setup-tests
+	@mkdir -p .cache && touch $@
+
+lint: setup ## Style, layering and spelling of the rooms
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+types: setup ## mypy strict, for each platform the laptop's side runs on
+	$(BIN)/mypy --platform linux
+	$(BIN)/mypy --platform darwin
+	$(BIN)/mypy --platform win32
+
+wheel: setup ## Build the wheel, install it in a clean environment, try it there
+	scripts/try-wheel
+
+bench: setup .cache/tests-ready ## Measure: direct, sidecar, pass-through, mirror, steal (root)
+	$(BIN)/python -m benchmarks
+
+docs: setup ## Write the reference pages that are generated from code
+	$(BIN)/python -m docs.generate
+
+lock: ## Resolve the dependencies again and write their hashes
+	scripts/lock
+
+clean: ## Delete what was made here
+	rm -rf .venv .cache dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.PHONY: help setup demo test unit integration lint types wheel bench docs lock clean
