@@ -38,7 +38,7 @@ class Explanation:
     advice: str
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818 - a user meets failures; errors are for programmers
     """A failure with an explanation; raise one of the classes below, which carry the exit code."""
 
     exit_code: ExitCode

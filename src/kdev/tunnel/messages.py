@@ -165,7 +165,6 @@ class Seen(Message, frozen=True, kw_only=True):
 class Counts(Message, frozen=True, kw_only=True):
     """Totals since the session's begin."""
 
-    requests: int = 0
     matched: int = 0
     mirrored: int = 0
     stolen: int = 0
