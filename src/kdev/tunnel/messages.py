@@ -31,11 +31,14 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
         path: Of an HTTP probe, without query; ``/grpc.health.v1.Health/Check`` for a gRPC probe; empty for TCP.
         user_agent: What the probe sends as ``User-Agent`` when its spec sets one; the default begins with
             ``kube-probe/``.
+        rewritten: Whether the sidecar's agent sends it in the kubelet's place, past the sidecar's proxy; it then
+            lacks what the proxy adds to every request.
     """
 
     port: int
     path: str
     user_agent: str | None = None
+    rewritten: bool = False
 
 
 class Container(msgspec.Struct, frozen=True, kw_only=True):
