@@ -33,13 +33,14 @@ from difflib import get_close_matches
 
 from kdev.errors import UsageFailure
 from kdev.policies.globs import Glob, Wildcard
+from kdev.policies.impossible import broken_rule
 
 KEYS = ("path", "method", "host", "query.NAME", "header.NAME", "grpc", "peer", "port")
 
 MAX_FILTER_LENGTH = 4096
 """Characters. As much as a client may well send in one field, and no more work per request than that is."""
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # of a field name: RFC 9110, section 5.6.2
 _BLANKS = " \t\n"
 _NAMED = ("query", "header")
 
@@ -100,8 +101,7 @@ class _Reader:
         self._place = 0
 
     def filter(self) -> Filter:
-        if len(self._text) > MAX_FILTER_LENGTH:
-            raise self._wrong(MAX_FILTER_LENGTH, "The filter is too long", f"at most {MAX_FILTER_LENGTH} characters")
+        self._check_text()
         terms = []
         self._skip_blanks()
         while self._next():
@@ -111,6 +111,15 @@ class _Reader:
             raise self._wrong(0, "The filter is empty", "key=glob")
         return Filter(self._text, tuple(terms))
 
+    def _check_text(self) -> None:
+        limit = MAX_FILTER_LENGTH
+        if len(self._text) > limit:
+            raise self._wrong(limit, "The filter is too long", f"the end, at most {limit} characters")
+        try:
+            self._text.encode()
+        except UnicodeEncodeError as error:  # a command line may hold any bytes
+            raise self._wrong(error.start, "The filter is not UTF-8", "UTF-8") from error
+
     def _term(self) -> Term:
         begin = self._place
         negated = self._next() == "!"
@@ -118,9 +127,8 @@ class _Reader:
         key, name = self._key()
         value_place = self._place
         glob = self._glob()
-        value_wrong = _VALUE_RULES.get(key, _anything)(glob)
-        if value_wrong:
-            raise self._wrong(value_place, *value_wrong)
+        if rule := broken_rule(key, glob):
+            raise self._wrong(value_place, rule.cause, rule.expected)
         return Term(self._text[begin : self._place], key, name, glob, negated, begin)
 
     def _key(self) -> tuple[str, str]:
@@ -196,29 +204,3 @@ class _Reader:
 
     def _wrong(self, place: int, cause: str, expected: str) -> UsageFailure:
         return wrong(self._text, place, cause, expected)
-
-
-def _anything(_glob: Glob) -> tuple[str, str] | None:
-    return None
-
-
-def _port(glob: Glob) -> tuple[str, str] | None:
-    number = glob.literal() or b""
-    if number.isdigit() and len(number) <= 5 and 0 < int(number) < 65536 and number[0] != 0x30:
-        return None
-    return "The filter's port is none", "a number from 1 to 65535"
-
-
-def _method(glob: Glob) -> tuple[str, str] | None:
-    if all(isinstance(part, Wildcard) or _TOKEN.fullmatch(chr(part)) for part in glob.parts):
-        return None
-    return "No HTTP method is written like that", "a name such as GET"
-
-
-def _path(glob: Glob) -> tuple[str, str] | None:
-    if glob.parts[0] in (*b"/*", *Wildcard) and not (glob.holds(b" ") or glob.holds(b"?") or glob.holds(b"#")):
-        return None
-    return "No path is written like that", "'/' or '*' first, and neither blanks, '\\?' nor '#' (queries: query.NAME)"
-
-
-_VALUE_RULES = {"port": _port, "method": _method, "path": _path}

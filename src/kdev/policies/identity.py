@@ -6,6 +6,7 @@ forged identity there, so the value is parsed.
 """
 
 import re
+from functools import lru_cache
 from typing import Protocol
 
 _PAIR = re.compile(rb'[ \t]*([A-Za-z]+)=("(?:[^"\\]|\\.)*+"|[^",;]*+)[ \t]*(?=[,;]|\Z)', re.DOTALL)
@@ -37,14 +38,15 @@ def callers(values: list[bytes], form: str) -> list[bytes]:
         return []
     match form:
         case "xfcc":
-            return uris_of_last_element(values[-1])
+            return list(uris_of_last_element(values[-1]))
         case "plain":
             return [values[-1]]
         case _:
             raise ValueError(f"unknown form of an identity header: {form!r}")
 
 
-def uris_of_last_element(value: bytes) -> list[bytes]:
+@lru_cache(maxsize=64)  # one client's requests all bear the same; 64 of a header's largest size are a few MB
+def uris_of_last_element(value: bytes) -> tuple[bytes, ...]:
     """Read Envoy's XFCC: elements separated by ``,``, of pairs separated by ``;``, values perhaps quoted.
 
     Returns:
@@ -60,7 +62,7 @@ def uris_of_last_element(value: bytes) -> list[bytes]:
             uris.append(_ESCAPED.sub(rb"\1", text[1:-1]) if text[:1] == b'"' else text.rstrip(b" \t"))
         position = pair.end() + 1
         if position > len(value):
-            return uris
+            return tuple(uris)
         if value[pair.end()] == 0x2C:  # a comma: what was read belongs to an earlier element
             uris = []
-    return []
+    return ()

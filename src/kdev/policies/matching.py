@@ -37,7 +37,7 @@ class Matcher:
     def match_head(self, head: bytes, port: int) -> bool:
         """Judge an HTTP/1 request by its head: request line, field lines and the empty line.
 
-        A head that is malformed, or holds folded lines or lone CR or LF, never matches.
+        A head without a valid request line never matches; a malformed field line has no value.
         """
         request = Http1Request.parse(head, port)
         return request is not None and self._match(request)

@@ -1,7 +1,8 @@
 """A request head as filters look at it: HTTP/1 bytes or HTTP/2 fields, decoded no further than asked.
 
 Nothing is normalised: percent-encoding, dot segments and the case of paths stay as the client sent them, because
-that is what the application will see. What is malformed is no request; it matches nothing.
+that is what the application will see. Whether a head is well-formed is the framing's business, which copies doubtful
+connections raw; here it is only made sure that what is malformed is not taken for something that was asked for.
 """
 
 import re
@@ -58,11 +59,9 @@ class Http1Request:
 
     @classmethod
     def parse(cls, head: bytes, port: int) -> Self | None:
-        """Read a head with its empty line, or return None for what is no well-formed one (RFC 9112, section 3)."""
+        """Read a head with its empty line, or return None where the first is no request line (RFC 9112, section 3)."""
         line = _REQUEST_LINE.match(head)
-        if line is None or not _cut_into_lines(head):
-            return None
-        return cls(head, port, line[1], line[2])
+        return None if line is None else cls(head, port, line[1], line[2])
 
     def _unusual_target(self, target: bytes) -> bytes:
         """Take the authority out of an absolute or authority form (RFC 9112, section 3.2), and leave the rest."""
@@ -113,16 +112,5 @@ class Http2Request:
 
 @lru_cache(maxsize=256)  # the names come from a session's filters: few
 def _field_line(name: bytes) -> re.Pattern[bytes]:
-    return re.compile(rb"\r\n(?i:%s):([^\r\n]*+)" % re.escape(name))
-
-
-def _cut_into_lines(head: bytes) -> bool:
-    """Whether the head ends with its empty line and holds no CR or LF of its own and no folded line."""
-    lines = head.count(b"\r\n")
-    return (
-        head.endswith(b"\r\n\r\n")
-        and head.count(b"\n") == lines
-        and head.count(b"\r") == lines
-        and b"\r\n " not in head
-        and b"\r\n\t" not in head
-    )
+    """An expression for whole field lines: one that is folded or holds a lone CR or LF has no value."""
+    return re.compile(rb"\r\n(?i:%s):([^\r\n]*+)(?=\r\n[^ \t])" % re.escape(name))

@@ -15,7 +15,6 @@ from kdev.policies.requests import Request
 
 Values = Callable[[Request], list[bytes]]
 
-_PORT = re.compile(rb":[0-9]*\Z")
 _GRPC = re.compile(rb"application/grpc(?:[+;][^\r\n]*)?")  # PROTOCOL-HTTP2.md of gRPC; not application/grpc-web
 
 
@@ -82,7 +81,12 @@ def _authorities(request: Request) -> list[bytes]:
 
 
 def _hosts(request: Request) -> list[bytes]:
-    return [_PORT.sub(b"", authority) for authority in request.authorities()]
+    return [_without_port(authority) for authority in request.authorities()]
+
+
+def _without_port(authority: bytes) -> bytes:
+    host, colon, port = authority.rpartition(b":")
+    return host if colon and b"]" not in port else authority
 
 
 def _names_a_port(glob: Glob) -> bool:
