@@ -31,6 +31,14 @@ class NodeEvents(Protocol):
         """An Event about the pod; ``kind`` is ``Normal`` or ``Warning``, ``reason`` as a kubelet's (``Started``)."""
         ...
 
+    def volume_files(self, uid: str, volume: Object) -> dict[str, bytes]:
+        """The files of one ``configMap``, ``secret`` or ``projected`` volume of the pod's spec, by relative path.
+
+        Raises:
+            KeyError: What the volume refers to does not exist (and is not optional).
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ServicePort:
