@@ -102,5 +102,9 @@ class MeshAdapter(Protocol):
     name: str
 
     def detect(self, evidence: Evidence) -> Mesh | None:
-        """Return what there is to know, or None where this mesh is not in the pod."""
+        """Return what there is to know, or None where this mesh is not in the pod.
+
+        Raises:
+            TargetFailure: The mesh is there but cannot be tapped, or is only half there.
+        """
         ...
