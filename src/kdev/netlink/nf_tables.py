@@ -6,7 +6,7 @@ it when the socket closes, however its process ends (Linux 5.12).
 """
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from types import TracebackType
@@ -222,13 +222,15 @@ def delete_elements(a_set: Set, elements: Iterable[Element]) -> Request:
     return _elements(_DELSETELEM, 0, a_set, elements, "delete")
 
 
-def refresh_elements(a_set: Set, elements: Sequence[Element]) -> tuple[Request, ...]:
-    """Have elements of a set with a timeout live their whole time from now on, whether they are in it or not.
+def replace_elements(a_set: Set, elements: Iterable[Element]) -> tuple[Request, ...]:
+    """Have a set contain exactly these elements, each with its whole time to live from now on.
 
-    Adding an element that is there does not prolong its life before Linux 6.12, and deleting one that is not
-    there fails; so it is added, deleted and added.
+    In one transaction no packet sees the set empty. (Adding an element that is there would not prolong its life
+    before Linux 6.12.)
     """
-    return add_elements(a_set, elements), delete_elements(a_set, elements), add_elements(a_set, elements)
+    names = attribute(1, text(a_set.table.name)) + attribute(2, text(a_set.name))
+    emptied = _request(_DELSETELEM, 0, a_set.table, names, f"empty {a_set.table.name} {a_set.name}")
+    return emptied, add_elements(a_set, elements)
 
 
 def _elements(kind: int, flags: int, a_set: Set, elements: Iterable[Element], verb: str) -> Request:
