@@ -1,112 +1,11 @@
-"""Two ends of a tunnel over a socket pair, on each kind of event loop; and a protocol that writes down what it is told."""
+"""Everything asynchronous here runs on asyncio's own event loop and on uvloop's."""
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any, cast
+from collections.abc import Callable, Mapping
 
-import pytest
 import uvloop
 
-from kdev.tunnel.transport import Tunnel
-from kdev.tunnel.tunnel_stream import TunnelStream
-from kdev.tunnel.yamux.connection import Role
 
-LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
-    "asyncio": asyncio.new_event_loop,
-    "uvloop": uvloop.new_event_loop,
-}
-
-
-class Recorder(asyncio.Protocol):
-    """Writes down what it is told, and lets a test wait for it."""
-
-    def __init__(self, *, keep_open: bool = False) -> None:
-        self.transport: Any = None
-        self.received = bytearray()
-        self.log: list[str] = []
-        self.lost: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
-        self.changed = asyncio.Event()
-        self.keep_open = keep_open
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("TunnelStream", transport)
-        self._note("made")
-
-    def accepted(self) -> None:
-        self._note("accepted")
-
-    def data_received(self, data: bytes) -> None:
-        self.received += data
-        self.changed.set()
-
-    def eof_received(self) -> bool:
-        self._note("eof")
-        return self.keep_open
-
-    def pause_writing(self) -> None:
-        self._note("pause")
-
-    def resume_writing(self) -> None:
-        self._note("resume")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._note("lost")
-        self.lost.set_result(exc)
-
-    def _note(self, what: str) -> None:
-        self.log.append(what)
-        self.changed.set()
-
-    async def until(self, condition: Callable[["Recorder"], bool]) -> None:
-        """Wait until what was told fulfils a condition."""
-        async with asyncio.timeout(10):
-            while not condition(self):
-                self.changed.clear()
-                await self.changed.wait()
-
-
-@dataclass
-class Ends:
-    """Both ends of a tunnel, and the protocols that the server's end made for streams, in order."""
-
-    client: Tunnel
-    server: Tunnel
-    accepted: list[Recorder] = field(default_factory=list)
-
-
-@asynccontextmanager
-async def joined(*, keep_open: bool = False, **options: Any) -> AsyncIterator[Ends]:
-    """Two tunnels over a socket pair; ``options`` go to both."""
-    loop = asyncio.get_running_loop()
-    accepted: list[Recorder] = []
-
-    def accept(stream: TunnelStream) -> Recorder:
-        accepted.append(Recorder(keep_open=keep_open))
-        return accepted[-1]
-
-    client, server = Tunnel(Role.CLIENT, **options), Tunnel(Role.SERVER, accept, **options)
-    for tunnel, end in zip((client, server), socket.socketpair(), strict=True):
-        end.setblocking(False)
-        await loop.create_connection(lambda tunnel=tunnel: tunnel, sock=end)
-    try:
-        yield Ends(client, server, accepted)
-    finally:
-        client.close()
-        server.close()
-        await client.lost
-        await server.lost
-        await asyncio.sleep(0)  # lets the carriers' own closing callbacks run
-
-
-@pytest.fixture(params=LOOPS)
-def each_loop(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
-    """Runs a coroutine on each kind of event loop."""
-
-    def run(coroutine: Any) -> Any:
-        with asyncio.Runner(loop_factory=LOOPS[request.param]) as runner:
-            return runner.run(coroutine)
-
-    return run
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loops that pytest-asyncio makes for each test of this folder."""
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
