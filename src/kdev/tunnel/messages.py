@@ -103,16 +103,6 @@ class Listening(Message, frozen=True, kw_only=True):
     ports: tuple[int, ...]
 
 
-class Delivered(Message, frozen=True, kw_only=True):
-    """The local process closed the connection of ``stream`` after ``bytes`` of it had been handed over.
-
-    Sent just before the stream's own end, so that the agent knows whether a request can be repeated safely.
-    """
-
-    stream: int
-    bytes: int
-
-
 class Detach(Message, frozen=True, kw_only=True):
     """End: drop the tap, hand the sidecar's connections back, then exit."""
 
@@ -192,5 +182,5 @@ class Ended(Message, frozen=True, kw_only=True):
     reason: str
 
 
-FromLaptop = Shadow | Listening | Delivered | Detach
+FromLaptop = Shadow | Listening | Detach
 FromAgent = Step | Ready | Direct | Seen | Counts | Refusal | Ended

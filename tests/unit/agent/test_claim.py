@@ -1,0 +1,24 @@
+"""The pod's claim: one session at a time, and the first one's owner is named."""
+
+import pytest
+
+from kdev.agent.claim import claim
+from kdev.errors import AgentFailure
+
+
+async def test_second_claim_is_refused_with_the_first_owners_name() -> None:
+    """While one agent holds the claim, another is told who holds it."""
+    async with claim("alice@laptop"):
+        with pytest.raises(AgentFailure) as failure:
+            async with claim("bob@laptop"):
+                pass
+    assert failure.value.explanation.reference == "pod-already-shadowed"
+    assert "alice@laptop" in failure.value.explanation.cause
+
+
+async def test_claim_is_free_again_after_the_first_has_ended() -> None:
+    """The kernel gives the name back with the socket."""
+    async with claim("alice"):
+        pass
+    async with claim("bob"):
+        pass
