@@ -1,0 +1,1 @@
+"""HTTP/1 framing without I/O: where messages begin and end, and nothing else about them."""
