@@ -5,7 +5,10 @@ are sockets of the same namespace, and only a direct one's two ends mirror each 
 belongs to the agent's listener. So one list of sockets tells, without connection tracking.
 """
 
+import contextlib
+import stat
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 from kdev.mesh_adapters.interface import Hop
@@ -35,26 +38,39 @@ def look(diagnostics: SockDiag, ports: Iterable[int]) -> list[TcpSocket]:
     return sockets
 
 
+def own_sockets() -> frozenset[int]:
+    """The inodes of this process's sockets, which are never the sidecar's."""
+    inodes = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # the descriptor that lists the directory is gone by then
+            status = entry.stat()
+            if stat.S_ISSOCK(status.st_mode):
+                inodes.add(status.st_ino)
+    return frozenset(inodes)
+
+
 def direct_connections(
-    sockets: Iterable[TcpSocket], hops: Iterable[Hop], ports: frozenset[int]
+    sockets: Iterable[TcpSocket], hops: Iterable[Hop], ports: frozenset[int], own: frozenset[int] = frozenset()
 ) -> frozenset[Connection]:
-    """The established connections of the hops that do not pass the agent."""
+    """The established connections of the hops that do not pass the agent.
+
+    Args:
+        sockets: From ``look``.
+        hops: What the sidecar's connections look like.
+        ports: The application's.
+        own: The agent's own sockets, by inode: its connections to the application look like the sidecar's where
+            only a group tells them apart, which the kernel does not list.
+    """
     established = [s for s in sockets if s.state == State.ESTABLISHED]
     ends = {(s.local, s.remote) for s in established}
-    found = set()
+    found: set[Connection] = set()
     for hop in hops:
-        if hop.local:
-            found.update(
-                Connection(s.local, s.remote)
-                for s in established
-                if s.remote[1] in ports and (s.remote, s.local) in ends and _is_of(hop, s)
-            )
-        else:
-            found.update(
-                Connection(s.remote, s.local)
-                for s in established
-                if s.local[1] in ports and (s.remote, s.local) not in ends
-            )
+        for s in established:
+            both_here = (s.remote, s.local) in ends
+            if hop.local and both_here and s.remote[1] in ports and s.inode not in own and _is_of(hop, s):
+                found.add(Connection(s.local, s.remote))
+            elif not hop.local and not both_here and s.local[1] in ports:
+                found.add(Connection(s.remote, s.local))
     return frozenset(found)
 
 
@@ -70,7 +86,7 @@ def living_connections(sockets: Iterable[TcpSocket], ports: frozenset[int]) -> f
 
 
 def _is_of(hop: Hop, client: TcpSocket) -> bool:
-    """Whether the sidecar made this socket; its group is the one thing that the kernel does not list."""
+    """Whether the sidecar may have made this socket."""
     return (
         (hop.source is None or client.local[0] == hop.source.packed)
         and (hop.destination is None or client.remote[0] == hop.destination.packed)

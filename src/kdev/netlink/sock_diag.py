@@ -20,6 +20,7 @@ _MAPPED = bytes(10) + b"\xff\xff"
 
 _REQUEST = struct.Struct("=BBBBI")
 _PORTS = struct.Struct("!HH")
+_OWNER = struct.Struct("=II")
 _IDENTITY_SIZE = 48
 _BODY_SIZE = 72
 _SOURCE, _DESTINATION = slice(8, 24), slice(24, 40)
@@ -50,6 +51,7 @@ class TcpSocket:
 
     Attributes:
         uid: The owner; 0 for connections that no process has accepted yet.
+        inode: What ``os.fstat`` of its descriptor says; 0 while it has none.
         mark: SO_MARK; 0 also where the caller may not see it (needs NET_ADMIN).
     """
 
@@ -57,6 +59,7 @@ class TcpSocket:
     local: Endpoint
     remote: Endpoint
     uid: int
+    inode: int
     mark: int
 
 
@@ -103,13 +106,14 @@ def _decode(message: Message) -> TcpSocket:
     body = message.body
     family, state = body[0], body[1]
     local_port, remote_port = _PORTS.unpack_from(body, 4)
-    uid = int(struct.unpack_from("=I", body, 64)[0])
+    uid, inode = _OWNER.unpack_from(body, 64)
     mark = decode_attributes(body, _BODY_SIZE).get(_ATTRIBUTE_MARK, bytes(4))
     return TcpSocket(
         state=State(state),
         local=(_address(family, body[_SOURCE]), local_port),
         remote=(_address(family, body[_DESTINATION]), remote_port),
         uid=uid,
+        inode=inode,
         mark=int(struct.unpack("=I", mark)[0]),
     )
 

@@ -1,0 +1,121 @@
+"""A pod's network namespace with an application under steady requests of its sidecar, and an agent that relays."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv6Interface, ip_address
+from pathlib import Path
+
+import pytest
+from tests.integration.netlink.namespaces import Namespace, new_namespace
+
+from kdev.mesh_adapters.interface import Hop
+from kdev.netlink.routes import Routes
+
+POD4, POD6 = "10.1.2.3", "fd00:1::3"
+PORT = 8080
+LISTENER_PORT = 15901
+SO_ORIGINAL_DST = 80
+
+
+@pytest.fixture
+def pod() -> Iterator[Namespace]:
+    """A namespace with the pod's addresses, and Istio's ::6."""
+    with new_namespace() as namespace:
+        with Routes(namespace=namespace.descriptor) as routes:
+            routes.set_up("lo")
+            routes.add_bridge("eth0")
+            routes.set_up("eth0")
+            routes.add_address("eth0", IPv4Interface(f"{POD4}/24"))
+            routes.add_address("eth0", IPv6Interface(f"{POD6}/64"))
+            routes.add_address("lo", IPv6Interface("::6/128"))
+        yield namespace
+
+
+def istio_hop(host: str) -> Hop:
+    """The hop of Istio's REDIRECT mode."""
+    return Hop(local=True, source=ip_address("::6" if ":" in host else "127.0.0.6"))
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """The running process of ``traffic.py``."""
+
+    process: "subprocess.Popen[str]"
+
+    def seen(self) -> dict[str, int]:
+        """What the clients have seen since the last call."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self._line()
+
+    def end(self) -> dict[str, int]:
+        """Stop the clients; what they have seen since the last call."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        seen = self._line()
+        self.process.wait(10)
+        return seen
+
+    def _line(self) -> dict[str, int]:
+        assert self.process.stdout is not None
+        return json.loads(self.process.stdout.readline())
+
+
+@contextlib.contextmanager
+def running_traffic(pod: Namespace, host: str, *, clients: int, headers: str, seconds: float = 0) -> Iterator[Traffic]:
+    """Traffic that is flowing already."""
+    program = Path(__file__).with_name("traffic.py")
+    arguments = [host, PORT, clients, headers, seconds]
+    process = subprocess.Popen(
+        [*pod.entering(), sys.executable, program, *map(str, arguments)],
+        pass_fds=[pod.descriptor],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield Traffic(process)
+        finally:
+            process.kill()
+
+
+@contextlib.asynccontextmanager
+async def relaying(host: str) -> AsyncIterator[None]:
+    """What the agent does with redirected connections, in its simplest form; runs in the pod's namespace."""
+    version6 = ":" in host
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        original = _original_destination(writer.get_extra_info("socket"), version6=version6)
+        app_reader, app_writer = await asyncio.open_connection(*original)
+        with contextlib.suppress(ConnectionError):
+            await asyncio.gather(_copy(reader, app_writer), _copy(app_reader, writer))
+
+    server = await asyncio.start_server(relay, "::1" if version6 else "127.0.0.1", LISTENER_PORT)
+    async with server:
+        yield
+        server.close()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+    writer.close()
+
+
+def _original_destination(accepted: socket.socket, *, version6: bool) -> tuple[str, int]:
+    if version6:
+        port, address = struct.unpack("!2xH4x16s4x", accepted.getsockopt(socket.IPPROTO_IPV6, SO_ORIGINAL_DST, 28))
+        return socket.inet_ntop(socket.AF_INET6, address), port
+    port, address = struct.unpack("!2xH4s8x", accepted.getsockopt(socket.SOL_IP, SO_ORIGINAL_DST, 16))
+    return socket.inet_ntoa(address), port

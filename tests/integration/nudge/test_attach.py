@@ -1,0 +1,44 @@
+"""Attaching to living connections: all of them move to the agent, and no request fails."""
+
+import asyncio
+
+import pytest
+from tests.integration.netlink.namespaces import Namespace
+from tests.integration.nudge.conftest import LISTENER_PORT, POD4, POD6, PORT, istio_hop, relaying, running_traffic
+
+from kdev.agent.nudge import Nudge
+from kdev.agent.tap import Tap
+
+pytestmark = pytest.mark.root
+
+CLIENTS = 8
+
+
+@pytest.mark.parametrize("host", [POD4, POD6])
+@pytest.mark.parametrize("headers", ["date", "keep-alive", "bare"])
+def test_every_connection_moves_and_no_request_fails(pod: Namespace, host: str, headers: str) -> None:
+    """Kept-alive connections under steady requests leave at the word in a response, with or without room for it."""
+    counts: list[int] = []
+
+    async def attach() -> dict[str, int]:
+        hop = istio_hop(host)
+        async with relaying(host):
+            with Tap([hop], [PORT], LISTENER_PORT):
+                nudge = Nudge([hop], [PORT], counts.append)
+                async with asyncio.timeout(20):
+                    await nudge.run()
+                assert nudge.hindrance is None
+                before = await asyncio.to_thread(traffic.seen)
+                await asyncio.sleep(0.1)
+                after = await asyncio.to_thread(traffic.end)
+        assert before["direct"] > 0
+        assert (after["direct"], after["requests"] > 0) == (0, True)
+        return {key: before.get(key, 0) + after.get(key, 0) for key in before.keys() | after.keys()}
+
+    with running_traffic(pod, host, clients=CLIENTS, headers=headers) as traffic:
+        seen = pod.call(lambda: asyncio.run(attach()))
+    assert counts[0] == CLIENTS
+    assert counts[-1] == 0
+    assert {key: value for key, value in seen.items() if key.startswith("failed")} == {}
+    assert seen["asked"] == CLIENTS
+    assert pod.run("nft", "list", "ruleset") == ""
