@@ -228,7 +228,7 @@ class Tunnel(asyncio.Protocol):
 
     def _accept(self, stream_id: int) -> None:
         if stream_id not in self._yamux.streams:
-            return  # reset by its own data's exceeding a limit, in the same turn
+            return  # opened and reset by the same bytes
         stream = TunnelStream(self, self._yamux.streams[stream_id], self._loop)
         self._streams[stream_id] = stream
         stream.serve(self._acceptor)
