@@ -113,16 +113,16 @@ class OriginStream:
 class Answers(Protocol):
     """What becomes of the streams; called in the order in which things happen."""
 
-    def passed_on(self, stream: OriginStream, cost: int) -> None:
+    def passed_on(self, stream: OriginStream, cost: int, /) -> None:
         """``cost`` bytes given to ``send`` have been written."""
 
-    def answer_headers(self, stream: OriginStream, block: bytes, flags: int) -> None:
+    def answer_headers(self, stream: OriginStream, block: bytes, flags: int, /) -> None:
         """An interim or final answer's header block, or trailers; the block stands for itself."""
 
-    def answer_data(self, stream: OriginStream, data_frame: bytes, cost: int, flags: int) -> None:
+    def answer_data(self, stream: OriginStream, data_frame: bytes, cost: int, flags: int, /) -> None:
         """A DATA frame as the server made it; ``read`` is to be called for its ``cost`` some time."""
 
-    def answer_reset(self, stream: OriginStream, code: int, *, unprocessed: bool) -> None:
+    def answer_reset(self, stream: OriginStream, code: int, /, *, unprocessed: bool) -> None:
         """The stream is gone; ``unprocessed`` if the server said that it has not looked at the request."""
 
 

@@ -75,6 +75,7 @@ class StolenStreams:
         highest: Largest identifier of the client's that was ever stolen.
         upload_initial: The initial window that the client keeps to when sending.
         download_initial: The initial window that the client grants for answers.
+        next_deadline: When ``expire`` has to be called; None if nothing waits.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class StolenStreams:
     ) -> None:
         self.highest = 0
         self.upload_initial = self.download_initial = DEFAULT_WINDOW
+        self.next_deadline: float | None = None
         self._port = port
         self._out = window.out
         self._window = window
@@ -119,6 +121,7 @@ class StolenStreams:
         stolen.upload_room, stolen.download_room = self.upload_initial, self.download_initial
         if session.timeout is not None:
             stolen.deadline = self._clock() + session.timeout
+            self._await(stolen.deadline)
         stolen.send_kept(origin)
         if not end:
             self._grant(stolen)
@@ -266,13 +269,9 @@ class StolenStreams:
                 origin.cancel(stream)
                 self._mend(stolen, cause, unprocessed=unprocessed, worth_trying=False)
 
-    def expire(self) -> float | None:
-        """Give up on streams whose time is over.
-
-        Returns:
-            When to ask again; None if nothing waits.
-        """
-        now, following = self._clock(), None
+    def expire(self) -> None:
+        """Give up on streams whose time is over."""
+        now, self.next_deadline = self._clock(), None
         for stolen in list(self._streams.values()):
             if stolen.deadline is None:
                 continue
@@ -280,9 +279,11 @@ class StolenStreams:
                 stolen.origin.cancel(stolen.stream)
                 cause = f"the local process gave no answer within {stolen.session.timeout:g} s"
                 self._mend(stolen, cause, unprocessed=False, worth_trying=False, status=GATEWAY_TIMEOUT)
-            elif following is None or stolen.deadline < following:
-                following = stolen.deadline
-        return following
+            else:
+                self._await(stolen.deadline)
+
+    def _await(self, deadline: float) -> None:
+        self.next_deadline = deadline if self.next_deadline is None else min(deadline, self.next_deadline)
 
     def _mend(
         self, stolen: StolenStream, cause: str, *, unprocessed: bool, worth_trying: bool, status: int = BAD_GATEWAY
