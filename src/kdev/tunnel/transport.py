@@ -9,6 +9,7 @@ something to send have turns of one frame each.
 """
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, cast
@@ -189,7 +190,7 @@ class Tunnel(asyncio.Protocol):
         """A stream's user is done with it; the other end may not be."""
         self._streams.pop(stream.yamux.id, None)
         if stream.yamux.id in self._yamux.streams:
-            self._lingering[stream.yamux.id] = (self._loop.time() + LINGER, stream.yamux)
+            self._lingering[stream.yamux.id] = (time.monotonic() + LINGER, stream.yamux)
 
     # ---- inside
 
@@ -221,7 +222,7 @@ class Tunnel(asyncio.Protocol):
                 if stream in self._streams:
                     self._streams[stream].reset_received(reason)
             case Pong(value=value):
-                self._keep_alive.answered(value, self._loop.time())
+                self._keep_alive.answered(value, time.monotonic())
             case WentAway(code=code):
                 if code is not GoAwayCode.NORMAL:
                     self._end(RemoteProtocolError(f"the other end gave up: {code.name.lower()}"))
@@ -256,7 +257,7 @@ class Tunnel(asyncio.Protocol):
             self._carrier.write(self._yamux.data_to_send())
 
     def _tick(self) -> None:
-        now = self._loop.time()
+        now = time.monotonic()
         self._reset_lingering(now)
         if self._keep_alive.tick(now) is Verdict.DEAD:
             self._end(ConnectionResetError("the other end of the tunnel does not answer"))

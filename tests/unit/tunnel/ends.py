@@ -4,10 +4,10 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 
-from kdev.tunnel.transport import Tunnel
+from kdev.tunnel.transport import Acceptor, Tunnel
 from kdev.tunnel.tunnel_stream import TunnelStream
 from kdev.tunnel.yamux.connection import Role
 
@@ -73,28 +73,35 @@ class Ends:
 
     client: Tunnel
     server: Tunnel
-    accepted: list[Recorder] = field(default_factory=list)
+    arrivals: asyncio.Queue[Recorder]
 
 
 @asynccontextmanager
 async def joined(*, keep_open: bool = False, **options: Any) -> AsyncIterator[Ends]:
     """Two tunnels over a socket pair; ``options`` go to both."""
-    loop = asyncio.get_running_loop()
-    accepted: list[Recorder] = []
+    arrivals: asyncio.Queue[Recorder] = asyncio.Queue()
 
     def accept(stream: TunnelStream) -> Recorder:
-        accepted.append(Recorder(keep_open=keep_open))
-        return accepted[-1]
+        protocol = Recorder(keep_open=keep_open)
+        arrivals.put_nowait(protocol)
+        return protocol
 
-    client, server = Tunnel(Role.CLIENT, **options), Tunnel(Role.SERVER, accept, **options)
-    for tunnel, end in zip((client, server), socket.socketpair(), strict=True):
+    async with joined_with(accept, **options) as (client, server):
+        yield Ends(client, server, arrivals)
+
+
+@asynccontextmanager
+async def joined_with(acceptor: Acceptor, **options: Any) -> AsyncIterator[tuple[Tunnel, Tunnel]]:
+    """Two tunnels over a socket pair, the second with an acceptor; ``options`` go to both."""
+    loop = asyncio.get_running_loop()
+    tunnels = Tunnel(Role.CLIENT, **options), Tunnel(Role.SERVER, acceptor, **options)
+    for tunnel, end in zip(tunnels, socket.socketpair(), strict=True):
         end.setblocking(False)
         await loop.create_connection(lambda tunnel=tunnel: tunnel, sock=end)
     try:
-        yield Ends(client, server, accepted)
+        yield tunnels
     finally:
-        client.close()
-        server.close()
-        await client.lost
-        await server.lost
-        await asyncio.sleep(0)  # lets the carriers' own closing callbacks run
+        for tunnel in tunnels:
+            tunnel.close()
+            await tunnel.lost
+        await asyncio.sleep(0.001)  # lets the carriers run their own closing callbacks
