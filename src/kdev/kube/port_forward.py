@@ -94,15 +94,15 @@ class _Channels(WSListener):
     """Keeps the two channels apart: data goes to the protocol, the error text into the reason of the end."""
 
     def __init__(self, protocol: asyncio.Protocol, port: int) -> None:
-        self._protocol = protocol
+        self._first = protocol
         self._port = port
         self._announced: set[int] = set()
         self._error = ""
         self.carrier: Carrier
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        self.carrier = Carrier(transport, self._protocol)
-        self._protocol.connection_made(self.carrier)
+        self.carrier = Carrier(transport, self._first)
+        self._first.connection_made(self.carrier)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type is WSMsgType.CLOSE:
@@ -122,30 +122,34 @@ class _Channels(WSListener):
         elif channel == _ERROR:
             self._end(transport, data.decode(errors="replace").strip())
         elif data:
-            self._protocol.data_received(data)
+            self.carrier.protocol.data_received(data)
 
     def _end(self, transport: WSTransport, reason: str) -> None:
         self._error = self._error or reason[:_ERROR_MAX]
         transport.disconnect()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002 - picows' signature
-        self._protocol.connection_lost(PortForwardClosed(self._error) if self._error else None)
+        self.carrier.protocol.connection_lost(PortForwardClosed(self._error) if self._error else None)
 
     def pause_writing(self) -> None:
-        self._protocol.pause_writing()
+        self.carrier.protocol.pause_writing()
 
     def resume_writing(self) -> None:
-        self._protocol.resume_writing()
+        self.carrier.protocol.resume_writing()
 
 
 class Carrier(asyncio.Transport):
-    """The data channel as a transport. Buffers and their limits are those of the TLS connection below."""
+    """The data channel as a transport. Buffers and their limits are those of the TLS connection below.
 
-    def __init__(self, socket: WSTransport, protocol: asyncio.BaseProtocol) -> None:
+    Attributes:
+        protocol: Who is told.
+    """
+
+    def __init__(self, socket: WSTransport, protocol: asyncio.Protocol) -> None:
         super().__init__()
         self._socket = socket
         self._below = socket.underlying_transport
-        self._protocol = protocol
+        self.protocol = protocol
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """What the connection below knows, but for its socket: bytes written to that would not be framed."""
@@ -153,7 +157,11 @@ class Carrier(asyncio.Transport):
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """Who is told."""
-        return self._protocol
+        return self.protocol
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """From now on ``protocol`` is told."""
+        self.protocol = cast("asyncio.Protocol", protocol)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send bytes on the data channel, a message for each ``PIECE``."""

@@ -1,0 +1,141 @@
+"""How a session's news look on stderr: lines for people, JSON lines for programs, a spinner on a terminal."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TextIO
+
+import msgspec
+
+from kdev.session import news
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+SPIN_AFTER = 1.0
+"""Seconds; below that a spinner only flickers."""
+
+
+def choose(progress: str) -> news.Tell:
+    """The observer for ``--progress``."""
+    if progress == "json":
+        return _json
+    if progress == "quiet":
+        return _quiet
+    if progress == "auto" and sys.stderr.isatty():
+        return Terminal()
+    return lambda item: _write(sys.stderr, line(item))
+
+
+def _json(item: news.News) -> None:
+    _write(sys.stderr, msgspec.json.encode(item).decode())
+
+
+def _quiet(item: news.News) -> None:
+    if isinstance(item, news.Warned):
+        _write(sys.stderr, line(item))
+
+
+def _write(stream: TextIO, text: str | None) -> None:
+    if text is not None:
+        stream.write(text + "\n")
+        stream.flush()
+
+
+class Terminal:
+    """Lines as they come, and a spinner below them while something takes longer than ``SPIN_AFTER``."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, asyncio.TimerHandle] = {}
+        self._status: Status | None = None
+
+    def __call__(self, item: news.News) -> None:
+        """Tell one piece."""
+        match item:
+            case news.StepBegan(step=step):
+                loop = asyncio.get_running_loop()
+                self._running[step] = loop.call_later(SPIN_AFTER, self._spin, step)
+            case news.StepEnded(step=step) | news.StepFailed(step=step):
+                self._finish(step)
+        _write(sys.stderr, line(item))
+
+    def _spin(self, step: str) -> None:
+        from rich.console import Console  # noqa: PLC0415 - 90 ms that only who waits anyway should pay
+        from rich.markup import escape  # noqa: PLC0415 - as above
+
+        if self._status is None:
+            self._status = Console(stderr=True).status(escape(step))
+            self._status.start()
+        else:
+            self._status.update(escape(step))
+
+    def _finish(self, step: str) -> None:
+        timer = self._running.pop(step, None)
+        if timer is not None:
+            timer.cancel()
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+def line(item: news.News) -> str | None:
+    """One piece of news as a line; None for what needs none."""
+    describe = _LINES.get(type(item))
+    return None if describe is None else describe(item)
+
+
+def _step_ended(item: news.StepEnded) -> str:
+    return f"✓ {item.step} ({item.seconds:.2f} s)" + (f": {item.detail}" if item.detail else "")
+
+
+def _ready(item: news.Ready) -> str:
+    ports = ", ".join(item.ports)
+    text = f"Ready after {item.seconds:.2f} s: {item.mode} of {item.target}, port {ports}, pods {', '.join(item.pods)}"
+    return text + (f"; {_direct(item.direct)}" if item.direct else "")
+
+
+def _direct(connections: int) -> str:
+    return f"{connections} connection{'' if connections == 1 else 's'} still direct"
+
+
+def _waiting(item: news.Waiting) -> str:
+    ports = ", ".join(map(str, item.ports))
+    return f"… waiting for a process that listens on local port {ports}; until then its requests stay on the pod"
+
+
+def _seen(item: news.RequestSeen) -> str:
+    text = f"  {item.action:<9} {_printable(item.method)} {_printable(item.path)}  ({item.pod}:{item.port})"
+    return text + (f": {_printable(item.detail)}" if item.detail else "")
+
+
+def _answered(item: news.RequestAnswered) -> str:
+    answer = "no answer" if item.status is None else str(item.status)
+    return f"  {answer:<9} {_printable(item.method)} {_printable(item.target)}  (local process)"
+
+
+def _summary(item: news.Summary) -> str:
+    counts = item.counts
+    told = (
+        f"{counts.matched} matched, {counts.mirrored} mirrored, {counts.stolen} stolen, {counts.dropped} dropped, "
+        f"{counts.fell_back} fell back, {counts.failed} failed; {_direct(counts.direct)}"
+    )
+    return f"Ended after {item.seconds:.1f} s ({item.reason}): {told}"
+
+
+def _printable(text: str) -> str:
+    """What came from the network, without what would steer a terminal."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+_LINES: dict[type[news.News], Callable[..., str]] = {
+    news.StepEnded: _step_ended,
+    news.StepFailed: lambda item: f"✗ {item.step} ({item.seconds:.2f} s)",
+    news.Note: lambda item: f"- {item.text}",
+    news.Warned: lambda item: f"! {item.text}",
+    news.Waiting: _waiting,
+    news.Ready: _ready,
+    news.RequestSeen: _seen,
+    news.RequestAnswered: _answered,
+    news.StillDirect: lambda item: f"- {_direct(item.connections)}",
+    news.Summary: _summary,
+}

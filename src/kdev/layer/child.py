@@ -1,0 +1,92 @@
+r"""The developer's process as an ordinary child: it keeps the terminal, its signals, and its exit code is kdev's.
+
+It stays in kdev's process group. What the terminal sends (Ctrl-C, Ctrl-Z, Ctrl-\) therefore reaches it directly, and
+is not sent again; what is sent to kdev alone is passed on.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+
+from kdev.errors import LocalFailure
+
+_GRACE = 5.0
+"""Seconds for a process to end by itself; nobody watches it any more."""
+
+_FROM_TERMINAL = frozenset(("SIGINT", "SIGQUIT", "SIGTSTP"))
+
+
+class Child:
+    """A running process; made by ``start``."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.returncode is None
+
+    async def wait(self) -> int:
+        """Its exit code as a shell would give it: 128 + the signal's number when a signal ended it."""
+        code = await self._process.wait()
+        return 128 - code if code < 0 else code
+
+    async def end(self) -> None:
+        """Ask it to end, and end it by force when it does not."""
+        self.send(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(_GRACE):
+                await self._process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+
+    def pass_on(self, number: signal.Signals) -> None:
+        """Give it a signal that kdev received, unless the terminal has sent it to both."""
+        if number.name in _FROM_TERMINAL and _in_foreground():
+            return
+        self.send(number)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal; one that has ended already gets none."""
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+
+async def start(command: Sequence[str], environment: Mapping[str, str]) -> Child:
+    """Start the process with kdev's own standard streams and directory.
+
+    Raises:
+        LocalFailure: There is no such program, or it may not be run.
+    """
+    try:
+        return Child(await asyncio.create_subprocess_exec(*command, env=dict(environment)))
+    except (OSError, ValueError) as error:
+        raise LocalFailure(
+            "command-not-started",
+            f"'{command[0]}' cannot be started",
+            seen=str(error),
+            advice="try the command by itself; everything after '--' is run as it stands, without a shell",
+        ) from error
+
+
+def _in_foreground() -> bool:
+    """Whether the terminal sends its signals to kdev's process group, and so to the child."""
+    if sys.platform == "win32":
+        return True  # the console sends Ctrl-C to every process attached to it
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
