@@ -27,20 +27,19 @@ port            the application's port: a number, no glob               does not
 Examples: ``path=/api/* header.x-dev=alice``, ``!method=GET``, ``header.user-agent=*"Alice Smith"*``.
 """
 
-import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 from kdev.errors import UsageFailure
 from kdev.policies.globs import Glob, Wildcard
 from kdev.policies.impossible import broken_rule
+from kdev.policies.tokens import is_token
 
 KEYS = ("path", "method", "host", "query.NAME", "header.NAME", "grpc", "peer", "port")
 
 MAX_FILTER_LENGTH = 4096
 """Characters. As much as a client may well send in one field, and no more work per request than that is."""
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # of a field name: RFC 9110, section 5.6.2
 _BLANKS = " \t\n"
 _NAMED = ("query", "header")
 
@@ -142,7 +141,7 @@ class _Reader:
             raise self._unknown_key(begin, written)
         if self._next() != "=":
             raise self._wrong(self._place, f"The filter's term '{written}' has no value", "'=' and a glob")
-        if key == "header" and not _TOKEN.fullmatch(name):
+        if key == "header" and not is_token(name):
             raise self._wrong(begin + len("header."), f"'{name}' cannot be a header's name", "letters, digits and '-'")
         self._place += 1
         return key, name.lower() if key == "header" else name

@@ -34,10 +34,6 @@ class Glob:
             return None
         return bytes(part for part in self.parts if isinstance(part, int))
 
-    def holds(self, byte: bytes) -> bool:
-        """Whether the glob demands this byte somewhere."""
-        return byte[0] in self.parts
-
     def compile(self, *, ignore_case: bool = False) -> re.Pattern[bytes]:
         """Return an expression for ``fullmatch``; the case of ASCII letters alone can be ignored."""
         first, *others = self._pieces()

@@ -10,6 +10,10 @@ from functools import lru_cache
 from typing import Protocol
 
 _PAIR = re.compile(rb'[ \t]*([A-Za-z]+)=("(?:[^"\\]|\\.)*+"|[^",;]*+)[ \t]*(?=[,;]|\Z)', re.DOTALL)
+MAX_PAIRS = 512
+"""Pairs that are read of a value. Each proxy on the way adds about six; a client could send tens of thousands, each of
+which costs a step. A caller who does is not recognised."""
+
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 
@@ -56,7 +60,10 @@ def uris_of_last_element(value: bytes) -> tuple[bytes, ...]:
     """
     uris: list[bytes] = []
     position = 0
-    while pair := _PAIR.match(value, position):
+    for _ in range(MAX_PAIRS):
+        pair = _PAIR.match(value, position)
+        if pair is None:
+            break
         key, text = pair[1].lower(), pair[2]
         if key == b"uri":
             uris.append(_ESCAPED.sub(rb"\1", text[1:-1]) if text[:1] == b'"' else text.rstrip(b" \t"))

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kdev.policies.globs import Glob, Wildcard
+from kdev.policies.tokens import is_token
 
 _BLANKS = b" \t"
 _CONTROLS = bytes({*range(32), 127} - {9})
-_TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")  # RFC 9110, 5.6.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def _is_no_port(glob: Glob) -> bool:
 
 
 def _is_no_token(glob: Glob) -> bool:
-    return not all(isinstance(part, Wildcard) or part in _TOKEN for part in glob.parts)
+    return not all(isinstance(part, Wildcard) or is_token(chr(part)) for part in glob.parts)
 
 
 def _is_no_path(glob: Glob) -> bool:

@@ -11,7 +11,7 @@ from kdev.policies import probes as probing
 from kdev.policies.filters import Filter, parse, wrong
 from kdev.policies.identity import IdentityHeader
 from kdev.policies.requests import Http1Request, Http2Request, Request
-from kdev.policies.terms import Test, compile_term
+from kdev.policies.terms import CompiledFilter, compile_term
 from kdev.policies.verdict import FilterVerdict, TermVerdict, Verdict
 from kdev.tunnel.messages import Probe
 
@@ -26,12 +26,12 @@ class Matcher:
         wanted: Lower-case names of the HTTP/2 fields, pseudo fields among them, that ``match_fields`` looks at.
     """
 
-    def __init__(self, filters: Sequence[Filter], tests: Sequence[Sequence[Test]], probes: Sequence[Probe]) -> None:
+    def __init__(self, filters: Sequence[CompiledFilter], probes: Sequence[Probe]) -> None:
         self._filters = tuple(filters)
-        self._tests = tuple(tuple(terms) for terms in tests)
         self._probes = probing.ProbeTable(probes)
         self.wanted: frozenset[bytes] = frozenset().union(
-            *(test.fields for terms in self._tests for test in terms), probing.FIELDS if self._probes else ()
+            *(term.fields for compiled in self._filters for term in compiled.terms),
+            probing.FIELDS if self._probes else (),
         )
 
     def match_head(self, head: bytes, port: int) -> bool:
@@ -53,32 +53,27 @@ class Matcher:
 
     def match_port(self, port: int) -> bool:
         """Judge a connection of which only the port is known: one filter that speaks of nothing else is needed."""
-        if not self._tests:
-            return True
         request = Http2Request({}, port)
-        return any(all(test.term.key == "port" and test.holds(request) for test in terms) for terms in self._tests)
+        return not self._filters or any(
+            compiled.asks_only_for_ports and compiled.holds(request) for compiled in self._filters
+        )
 
     def explain(self, head: bytes, port: int) -> Verdict:
         """Judge an HTTP/1 request like ``match_head``, and tell what each term saw."""
         request = Http1Request.parse(head, port)
         if request is None:
             return Verdict(matched=False, probe=None, well_formed=False, filters=())
-        verdicts = tuple(
-            _explain_filter(source, tests, request) for source, tests in zip(self._filters, self._tests, strict=True)
-        )
-        return Verdict(self._match(request), self._probes.find(request), well_formed=True, filters=verdicts)
+        filters = tuple(_explain(compiled, request) for compiled in self._filters)
+        return Verdict(self._match(request), self._probes.find(request), well_formed=True, filters=filters)
 
     def _match(self, request: Request) -> bool:
-        for terms in self._tests:
-            for test in terms:
-                if not test.holds(request):
-                    break
-            else:
-                break
-        else:
-            if self._tests:
-                return False
-        return not self._probes or self._probes.find(request) is None
+        return self._asked_for(request) and (not self._probes or self._probes.find(request) is None)
+
+    def _asked_for(self, request: Request) -> bool:
+        for compiled in self._filters:
+            if compiled.holds(request):
+                return True
+        return not self._filters
 
 
 def compile_filters(filters: Sequence[str], *, identity: IdentityHeader | None, probes: Sequence[Probe]) -> Matcher:
@@ -99,30 +94,28 @@ def compile_filters(filters: Sequence[str], *, identity: IdentityHeader | None, 
             seen=f"{len(filters)} filters",
             advice=f"give at most {MAX_FILTERS}; a glob may stand for several",
         )
-    parsed = [parse(text) for text in filters]
-    tests = [[_compile(source, place, identity) for place in range(len(source.terms))] for source in parsed]
-    return Matcher(parsed, tests, probes)
+    return Matcher([_compile(parse(text), identity) for text in filters], probes)
 
 
-def _compile(source: Filter, place: int, identity: IdentityHeader | None) -> Test:
-    term = source.terms[place]
-    if term.key == "peer" and identity is None:
-        raise wrong(
-            source.text,
-            term.place,
-            "The filter asks for the caller's identity, which no mesh tells in this pod",
-            "another key: without a sidecar that names the caller, 'peer' has nothing to match",
-        )
-    return compile_term(term, identity)
+def _compile(source: Filter, identity: IdentityHeader | None) -> CompiledFilter:
+    for term in source.terms:
+        if term.key == "peer" and identity is None:
+            raise wrong(
+                source.text,
+                term.place,
+                "The filter asks for the caller's identity, which no mesh tells in this pod",
+                "another key: without a sidecar that names the caller, 'peer' has nothing to match",
+            )
+    return CompiledFilter(source, tuple(compile_term(term, identity) for term in source.terms))
 
 
-def _explain_filter(source: Filter, tests: Sequence[Test], request: Request) -> FilterVerdict:
+def _explain(compiled: CompiledFilter, request: Request) -> FilterVerdict:
     terms = tuple(
         TermVerdict(
-            test.term.text,
-            tuple(value.decode("utf-8", "backslashreplace") for value in test.values(request)),
-            test.holds(request),
+            term.source.text,
+            tuple(value.decode("utf-8", "backslashreplace") for value in term.values(request)),
+            term.holds(request),
         )
-        for test in tests
+        for term in compiled.terms
     )
-    return FilterVerdict(source.text, terms, all(term.held for term in terms))
+    return FilterVerdict(compiled.source.text, terms, compiled.holds(request))

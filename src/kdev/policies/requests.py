@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Protocol, Self
 
+from kdev.policies.tokens import TCHAR
+
 REPEATED = b"\x00"
 """Stands between the values of a repeated HTTP/2 field. A comma would not do, which values may contain; NUL is
 forbidden in them (RFC 9113, section 8.2.1)."""
 
-_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++) ([^\x00-\x20\x7f]++) HTTP/1\.[0-9]\r\n")
+_REQUEST_LINE = re.compile(rb"(%s++) ([^\x00-\x20\x7f]++) HTTP/1\.[0-9]\r\n" % TCHAR.encode())
 _SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*+://")
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kdev.policies.filters import Term
+from kdev.policies.filters import Filter, Term
 from kdev.policies.globs import Glob
 from kdev.policies.identity import IdentityHeader, callers
 from kdev.policies.requests import Request
@@ -19,17 +19,17 @@ _GRPC = re.compile(rb"application/grpc(?:[+;][^\r\n]*)?")  # PROTOCOL-HTTP2.md o
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
-    """A term, compiled.
+class CompiledTerm:
+    """A term, ready to be asked.
 
     Attributes:
-        term: The source.
+        source: As parsed.
         fields: The HTTP/2 fields it looks at.
         values: What it looks at in a request.
         matches: The glob.
     """
 
-    term: Term
+    source: Term
     fields: frozenset[bytes]
     values: Values
     matches: Callable[[bytes], object]
@@ -38,15 +38,35 @@ class Test:
         """Whether the request is as the term says."""
         for value in self.values(request):
             if self.matches(value):
-                return not self.term.negated
-        return self.term.negated
+                return not self.source.negated
+        return self.source.negated
 
 
-def compile_term(term: Term, identity: IdentityHeader | None) -> Test:
+@dataclass(frozen=True, slots=True)
+class CompiledFilter:
+    """A filter, ready to be asked."""
+
+    source: Filter
+    terms: tuple[CompiledTerm, ...]
+
+    def holds(self, request: Request) -> bool:
+        """Whether all terms hold."""
+        for term in self.terms:  # noqa: SIM110 - the generator in all() would cost as much as the terms
+            if not term.holds(request):
+                return False
+        return True
+
+    @property
+    def asks_only_for_ports(self) -> bool:
+        """Whether it can be judged where there are no requests to look at."""
+        return all(term.source.key == "port" for term in self.terms)
+
+
+def compile_term(term: Term, identity: IdentityHeader | None) -> CompiledTerm:
     """Compile a term; one with the key ``peer`` needs an ``identity``."""
     values, fields = _view(term, identity)
     pattern = term.glob.compile(ignore_case=term.key in ("method", "host"))
-    return Test(term, frozenset(fields), values, pattern.fullmatch)
+    return CompiledTerm(term, frozenset(fields), values, pattern.fullmatch)
 
 
 def _view(term: Term, identity: IdentityHeader | None) -> tuple[Values, tuple[bytes, ...]]:

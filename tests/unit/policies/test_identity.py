@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdev.policies.identity import callers
+from kdev.policies.identity import MAX_PAIRS, callers
 
 CLIENT = b"spiffe://cluster.local/ns/shop/sa/client"
 ISTIO = b'By=spiffe://cluster.local/ns/shop/sa/echo;Hash=468e;Subject="";URI=' + CLIENT
@@ -31,6 +31,13 @@ ISTIO = b'By=spiffe://cluster.local/ns/shop/sa/echo;Hash=468e;Subject="";URI=' +
 def test_the_last_element_of_xfcc_names_the_caller(value: bytes, expected: list[bytes]) -> None:
     """Earlier elements, quoted text and what is not XFCC to its end never name one."""
     assert callers([value], "xfcc") == expected
+
+
+def test_a_flood_of_elements_is_not_read() -> None:
+    """A client that sends more than any chain of proxies makes costs nothing, and is nobody."""
+    flood = b"a=1," * MAX_PAIRS
+    assert callers([flood + ISTIO], "xfcc") == []
+    assert callers([flood[: len(flood) // 2] + ISTIO], "xfcc") == [CLIENT]
 
 
 def test_the_last_field_line_counts() -> None:

@@ -1,6 +1,7 @@
 """What the relay's tests put at its two sides: the agent's end of a tunnel, and a process that they drive."""
 
 import asyncio
+import socket
 from dataclasses import dataclass, field
 
 from kdev.session.replay import Answered
@@ -79,7 +80,9 @@ class LocalServer:
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; on a free port unless told."""
         self._server = await asyncio.start_server(self._connected, host, port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        listener = self._server.sockets[0]
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)  # so that a reader who stops is noticed
+        self.port = listener.getsockname()[1]
 
     async def stop(self) -> None:
         """Listen no more."""

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from tests.unit.session_relay.ends import POD_PORT, AgentEnd, Laptop, LocalServer
 
+from kdev.session import replay
 from kdev.session.replay import Answered
 from kdev.tunnel.half_close import half_close
 from kdev.tunnel.records import CUT, encode_records
@@ -245,6 +246,42 @@ async def test_a_process_that_hangs_holds_a_bounded_number_of_requests(serving, 
         for _ in range(100):
             await answer(connection, request, OK)
         connection[1].close()
+
+
+async def test_a_large_body_waits_for_a_slow_process(serving, server: LocalServer) -> None:
+    """Within one message, too, the agent is held back; nothing is lost."""
+    head = b"POST /p HTTP/1.1\r\nHost: pod\r\nContent-Length: 8388608\r\n\r\n"
+    async with serving(server.port) as laptop:
+        agent = mirror(laptop, head + bytes(8388608), GET)
+        connection = await server.connection()
+        await agent.paused.wait()
+        await answer(connection, head + bytes(8388608), OK)
+        await answer(connection, GET, OK)
+        connection[1].close()
+
+
+async def test_a_stream_that_is_lost_stops_the_dialling(serving, server: LocalServer, monkeypatch) -> None:
+    """Nobody is connected for a request that is not going to come."""
+    async with serving(server.port) as laptop:
+        agent = mirror(laptop, GET)
+        await answer(
+            await server.connection(), GET, b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        )
+        dialling = asyncio.Event()
+        cancelled = asyncio.Event()
+
+        async def dial(*_: object) -> None:
+            dialling.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+
+        monkeypatch.setattr(replay, "dial_local", dial)
+        agent.stream.write(encode_records(GET, last=True))
+        await dialling.wait()
+        agent.stream.abort()
+        await cancelled.wait()
 
 
 async def test_garbage_resets_the_stream(serving, server: LocalServer) -> None:
