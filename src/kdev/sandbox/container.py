@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from kdev.sandbox.syscalls import Clone
 
 Report = Callable[[], None]
 Event = Callable[[str, str, str], None]
-Watch = Callable[["Container"], Awaitable[None]]
+Watch = Callable[["Container"], Coroutine[None, None, None]]
 """Probes the container while it runs; cancelled when it ends."""
 
 RETRY_IMAGE_AFTER = 10.0
@@ -94,9 +94,7 @@ class Container:
         if self.process is not None:
             await self.process.end(grace_seconds)
 
-    def logs(
-        self, *, follow: bool, tail_lines: int | None, previous: bool, timestamps: bool
-    ) -> AsyncIterator[bytes]:
+    def logs(self, *, follow: bool, tail_lines: int | None, previous: bool, timestamps: bool) -> AsyncIterator[bytes]:
         """Lines of this run's log, or of the run before."""
         log = self._previous_log if previous else self._log
         if log is None:

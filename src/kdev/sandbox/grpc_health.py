@@ -1,6 +1,7 @@
 """One call of grpc.health.v1.Health/Check over cleartext HTTP/2 (the gRPC health checking protocol)."""
 
 import asyncio
+from collections.abc import Iterable
 
 import h2.config
 import h2.connection
@@ -18,7 +19,8 @@ async def check_health(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
     connection.initiate_connection()
     connection.send_headers(1, _headers())
     connection.send_data(1, _frame(_request(service)), end_stream=True)
-    body, trailers = b"", {}
+    body = b""
+    trailers: dict[str, str] = {}
     while True:
         writer.write(connection.data_to_send())
         data = await reader.read(1 << 14)
@@ -28,13 +30,18 @@ async def check_health(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
             if isinstance(event, h2.events.DataReceived):
                 body += event.data or b""
             elif isinstance(event, h2.events.ResponseReceived | h2.events.TrailersReceived):
-                trailers.update(dict(event.headers or ()))
+                trailers.update(_texts(event.headers or ()))
             elif isinstance(event, h2.events.StreamEnded):
                 return _outcome(body, trailers)
             elif isinstance(event, h2.events.StreamReset | h2.events.ConnectionTerminated):
                 return f"error: stream ended with code {event.error_code}"
         if len(body) > _ANSWER_LIMIT:
             return "error: the answer is too long"
+
+
+def _texts(headers: Iterable[tuple[str | bytes, str | bytes]]) -> dict[str, str]:
+    """What h2 types as bytes and, told an encoding, gives as text."""
+    return {str(name): str(value) for name, value in headers}
 
 
 def _headers() -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -23,12 +23,14 @@ class Kubelet:
     Args:
         directory: A private directory for the pods' files, which others may walk through but not list.
         mesh: Gives meshed pods their sidecar's rules, configuration and certificates.
+        changed: Called when a pod, or what runs in it, has changed.
     """
 
     pod_network = str(POD_NETWORK)
     service_network = str(SERVICE_NETWORK)
 
-    def __init__(self, directory: Path, mesh: Mesh) -> None:
+    def __init__(self, directory: Path, mesh: Mesh, *, changed: Callable[[], None] = lambda: None) -> None:
+        self._changed = changed
         self._directory = directory
         self._mesh = mesh
         self._network = Network()
@@ -82,7 +84,7 @@ class Kubelet:
         self._pods[uid] = Pod(
             sandbox,
             watch=self._prober.watch,
-            report=lambda status: events.pod_status(uid, status),
+            report=lambda status: self._report(uid, status),
             event=lambda kind, reason, message: events.event(uid, kind, reason, message),
         )
         self._running[uid] = self._group.create_task(self._pods[uid].run())
@@ -101,6 +103,7 @@ class Kubelet:
         self._mesh.remove(pod.sandbox)
         self._pods.pop(uid, None)
         await pod.sandbox.close()
+        self._changed()
 
     async def start_ephemeral_container(self, uid: str, container: Object) -> None:
         """Start one more container in a running pod."""
@@ -161,6 +164,10 @@ class Kubelet:
         self._rules.replace(wanted)
         self._names.names = names_of(wanted)
         self._mesh.set_services(wanted)
+
+    def _report(self, uid: str, status: Object) -> None:
+        self._told().pod_status(uid, status)
+        self._changed()
 
     def _told(self) -> NodeEvents:
         assert self._events is not None, "report_to comes before the first pod"

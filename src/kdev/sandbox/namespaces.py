@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Self
 
 from kdev.sandbox.syscalls import Clone, setns, unshare
 
@@ -25,7 +26,7 @@ class Namespace:
     descriptor: int
 
     @classmethod
-    def create(cls, kind: Clone) -> "Namespace":
+    def create(cls, kind: Clone) -> Self:
         """Make a fresh one; the calling thread is back in its own when this returns."""
         own = _open(kind)
         try:
@@ -38,9 +39,13 @@ class Namespace:
             os.close(own)
 
     @classmethod
-    def of_process(cls, kind: Clone, pid: int) -> "Namespace":
+    def of_process(cls, kind: Clone, pid: int) -> Self:
         """The one that a process is in."""
         return cls(kind, os.open(f"/proc/{pid}/ns/{_FILES[kind]}", os.O_RDONLY | os.O_CLOEXEC))
+
+    def enter(self) -> None:
+        """Put the calling thread into it for good; of a process namespace, its children."""
+        setns(self.descriptor, self.kind)
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -62,7 +67,7 @@ class Namespace:
         made.setblocking(False)
         return made
 
-    def __enter__(self) -> "Namespace":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

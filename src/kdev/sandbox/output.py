@@ -32,7 +32,7 @@ class LogPipe(asyncio.Protocol):
             begun = begun[LINE_LIMIT:]
         self._begun = begun
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio.Protocol
         """Every process that held the pipe has ended."""
         if self._begun:
             self._log.append(self._begun)

@@ -102,11 +102,9 @@ class Pod:
 
     def status(self) -> Object:
         """The pod's status (PodStatus v1 core)."""
-        serving = [c for c in (*self.init_containers, *self.containers) if c in self.containers or _is_sidecar(c)]
-        ready = self._initialized and all(container.record.ready for container in serving)
         return {
             "phase": self._phase(),
-            "conditions": _conditions(initialized=self._initialized, ready=ready, since=self._started_at),
+            "conditions": _conditions(initialized=self._initialized, ready=self.is_ready(), since=self._started_at),
             "hostIP": str(NODE_ADDRESS),
             "podIP": self.sandbox.ip,
             "podIPs": [{"ip": self.sandbox.ip}],
@@ -116,6 +114,11 @@ class Pod:
             "containerStatuses": _statuses(self.containers),
             "ephemeralContainerStatuses": _statuses(self.ephemeral_containers),
         }
+
+    def is_ready(self) -> bool:
+        """Whether services may lead to it: all containers that stay are ready."""
+        sidecars = [container for container in self.init_containers if _is_sidecar(container)]
+        return self._initialized and all(container.record.ready for container in (*sidecars, *self.containers))
 
     def processes(self) -> list[tuple[str, int, bool]]:
         """Name, pid and whether it is ephemeral, of each running container."""
@@ -147,9 +150,7 @@ class Pod:
         self._changed = asyncio.Event()
 
     def _container(self, spec: Object, target: Container | None = None) -> Container:
-        return Container(
-            self.sandbox, spec, watch=self._watch, report=self._publish, event=self._event, target=target
-        )
+        return Container(self.sandbox, spec, watch=self._watch, report=self._publish, event=self._event, target=target)
 
     def _all(self) -> Iterable[Container]:
         return (*self.init_containers, *self.containers, *self.ephemeral_containers)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kdev.sandbox.dns import resolv_conf
 from kdev.sandbox.interface import Object
+from kdev.sandbox.mesh.shape import STATUS_ANNOTATION
 from kdev.sandbox.namespaces import Namespace
 from kdev.sandbox.network import Network, PodLink
 from kdev.sandbox.plans import Bind, Files, Plan
@@ -38,7 +39,7 @@ class PodSandbox:
         self.pause: Process | None = None
         self.link: PodLink = network.attach()
         self._network = network
-        self._directory = directory / pod["metadata"]["uid"]
+        self._directory: Path = directory / pod["metadata"]["uid"]
         self._uts = Namespace.create(Clone.NEWUTS)
         self._ipc = Namespace.create(Clone.NEWIPC)
         with self._uts.entered():
@@ -49,6 +50,11 @@ class PodSandbox:
     def ip(self) -> str:
         """The pod's address."""
         return str(self.link.address)
+
+    @property
+    def is_meshed(self) -> bool:
+        """Whether the mesh's injector gave it a sidecar."""
+        return STATUS_ANNOTATION in (self.pod["metadata"].get("annotations") or {})
 
     def namespaces(self) -> tuple[tuple[Clone, int], ...]:
         """What every process of the pod enters."""
@@ -92,10 +98,10 @@ class PodSandbox:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _bind(self, mount: Object) -> Bind:
-        source = self.volume(mount["name"])
+        source: Path = self.volume(mount["name"])
         if not source.is_dir():
             raise UnknownVolume(f'volume "{mount["name"]}" is not there or of a kind the sandbox does not have')
-        source = source / mount.get("subPath", "")
+        source /= str(mount.get("subPath", ""))
         return Bind(str(source), mount["mountPath"], "directory" if source.is_dir() else "file")
 
     def _write_files(self, volume_files: VolumeFiles) -> None:
@@ -119,4 +125,4 @@ def _fill(directory: Path, files: dict[str, bytes]) -> None:
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-        os.chmod(path, 0o644)
+        path.chmod(0o644)

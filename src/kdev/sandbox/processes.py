@@ -96,7 +96,7 @@ async def launch(plan: Plan, *, stdin: int, stdout: int, stderr: int) -> Process
     with ours, theirs:
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        launcher = subprocess.Popen(
+        launcher = subprocess.Popen(  # noqa: ASYNC220 - a vfork, which takes less than a millisecond
             [sys.executable, "-S", "-s", "-m", "kdev.sandbox.launcher", str(theirs.fileno())],
             env={"PYTHONPATH": _SOURCE},
             stdin=stdin,
@@ -132,11 +132,16 @@ async def _read_outcome(channel: socket.socket) -> tuple[Process | None, LaunchE
             process = Process(sender)
 
 
+def _wake(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
+
+
 async def _receive(channel: socket.socket) -> tuple[bytes, int]:
     """One message and its sender's pid in our numbering, which only the kernel can tell."""
     loop = asyncio.get_running_loop()
-    readable = loop.create_future()
-    loop.add_reader(channel.fileno(), lambda: readable.done() or readable.set_result(None))
+    readable: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(channel.fileno(), _wake, readable)
     try:
         await readable
     finally:

@@ -20,9 +20,10 @@ def identity(pod: Object, container: Object) -> Identity:
     """
     of_pod: Object = pod["spec"].get("securityContext") or {}
     own: Object = container.get("securityContext") or {}
-    uid = int(own.get("runAsUser", of_pod.get("runAsUser", 0)))
-    gid = int(own.get("runAsGroup", of_pod.get("runAsGroup", 0)))
-    if own.get("runAsNonRoot", of_pod.get("runAsNonRoot", False)) and uid == 0:
+    merged = of_pod | own
+    uid = int(merged.get("runAsUser", 0))
+    gid = int(merged.get("runAsGroup", 0))
+    if merged.get("runAsNonRoot", False) and uid == 0:
         raise ForbiddenIdentity(
             "container has runAsNonRoot and image will run as root "
             f'(pod: "{pod["metadata"]["name"]}_{pod["metadata"]["namespace"]}", container: {container["name"]})'

@@ -1,4 +1,4 @@
-"""The few Linux system calls that Python 3.11 has no functions for (unshare(2), setns(2), mount(2), clone(2), prctl(2)).
+"""The few Linux system calls that Python 3.11 has no functions for: unshare, setns, mount, clone, prctl (man pages 2).
 
 Imported by the launcher, which starts once for every container: nothing but the standard library's quickest modules.
 """

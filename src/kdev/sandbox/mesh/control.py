@@ -5,6 +5,7 @@ a set of pure functions and this module, which writes what has changed.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -16,7 +17,6 @@ from kdev.sandbox.mesh.capture_rules import capture
 from kdev.sandbox.mesh.certificates import CertificateAuthority, spiffe_identity
 from kdev.sandbox.mesh.envoy_parts import CERTIFICATE_FILE, ROOT_FILE, resources
 from kdev.sandbox.mesh.inbound import inbound_clusters, inbound_listener
-from kdev.sandbox.mesh.injection import is_meshed
 from kdev.sandbox.mesh.outbound import endpoints, outbound_clusters, outbound_listeners
 from kdev.sandbox.mesh.protocols import PortProtocol, protocol_of
 from kdev.sandbox.mesh.shape import CONFIGURATION_VOLUME, PROXY_UID
@@ -37,7 +37,7 @@ class Mesh:
 
     def add(self, sandbox: PodSandbox) -> None:
         """Take a pod into the mesh before its containers start, if it is meshed at all."""
-        if not is_meshed(sandbox.pod):
+        if not sandbox.is_meshed:
             return
         self._sandboxes[sandbox.ip] = sandbox
         capture(sandbox.link.namespace)
@@ -63,13 +63,13 @@ class Mesh:
         """Give every sidecar a new certificate at half of each lifetime, until closed."""
         half = self._authority.lifetime.total_seconds() / 2
         while True:
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(half):
                     await self._closed.wait()
+            if self._closed.is_set():
                 return
-            except TimeoutError:
-                for sandbox in self._sandboxes.values():
-                    self._issue(sandbox)
+            for sandbox in self._sandboxes.values():
+                self._issue(sandbox)
 
     def close(self) -> None:
         """End the renewal."""

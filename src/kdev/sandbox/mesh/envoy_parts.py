@@ -89,7 +89,9 @@ def server_tls() -> Object:
 
 def client_tls(alpn: Alpn, server_name: str) -> Object:
     """A transport socket that shows the workload's certificate."""
-    return _transport_socket("UpstreamTlsContext", _common_tls() | {"alpn_protocols": list(alpn.value)}, sni=server_name)
+    return _transport_socket(
+        "UpstreamTlsContext", _common_tls() | {"alpn_protocols": list(alpn.value)}, sni=server_name
+    )
 
 
 def _transport_socket(kind: str, common: Object, **fields: object) -> Object:

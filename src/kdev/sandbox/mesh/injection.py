@@ -1,6 +1,7 @@
-"""What Istio's admission webhook does to a pod: a native sidecar, and probes that go through it (mesh-native since 1.27).
+"""What Istio's admission webhook does to a pod: a native sidecar, and probes that go through it.
 
-As with Istio's CNI plugin there is no ``istio-init``: the node writes the capture rules when it makes the pod's network.
+As with Istio's CNI plugin there is no ``istio-init``: the node writes the capture rules when it makes the pod's
+network.
 """
 
 import copy
@@ -31,7 +32,7 @@ def inject(pod: Object, namespace: Object) -> Object:
         namespace: The namespace object, whose label ``istio-injection=enabled`` asks for sidecars; the pod's own
             ``sidecar.istio.io/inject: "false"`` (label or annotation) declines.
     """
-    if not _wanted(pod, namespace) or is_meshed(pod):
+    if not _wanted(pod, namespace):
         return pod
     meshed = copy.deepcopy(pod)
     spec = meshed["spec"]
@@ -47,15 +48,10 @@ def inject(pod: Object, namespace: Object) -> Object:
     return meshed
 
 
-def is_meshed(pod: Object) -> bool:
-    """Whether a sidecar has been injected."""
-    return STATUS_ANNOTATION in (pod["metadata"].get("annotations") or {})
-
-
 def _wanted(pod: Object, namespace: Object) -> bool:
     labels = namespace["metadata"].get("labels") or {}
     own = {**(pod["metadata"].get("annotations") or {}), **(pod["metadata"].get("labels") or {})}
-    declined = own.get("sidecar.istio.io/inject") == "false" or pod["spec"].get("hostNetwork")
+    declined = own.get("sidecar.istio.io/inject") == "false" or STATUS_ANNOTATION in own
     return labels.get("istio-injection") == "enabled" and not declined
 
 

@@ -52,7 +52,9 @@ async def main() -> None:
     serve = functools.partial(serve_connection, handler=handler)
     async with contextlib.AsyncExitStack() as servers:
         everywhere = "0.0.0.0"  # noqa: S104 - inside a pod's network namespace
-        await servers.enter_async_context(await asyncio.start_server(serve, everywhere, settings.port, limit=HEAD_LIMIT))
+        await servers.enter_async_context(
+            await asyncio.start_server(serve, everywhere, settings.port, limit=HEAD_LIMIT)
+        )
         if settings.grpc_port:
             await servers.enter_async_context(await asyncio.start_server(serve_grpc, everywhere, settings.grpc_port))
         print(f"{settings.name} listens on {settings.port}", flush=True)  # noqa: T201 - the container's log

@@ -67,7 +67,7 @@ class GrpcEcho:
 
     def _begin(self, event: h2.events.RequestReceived) -> None:
         self.connection.send_headers(event.stream_id, _RESPONSE)
-        if dict(event.headers or ()).get(":path") == _HEALTH:
+        if (":path", _HEALTH) in ((str(name), str(value)) for name, value in event.headers or ()):
             self._health.add(event.stream_id)
 
     def _end_of_request(self, stream: int) -> None:
