@@ -24,7 +24,6 @@ from kdev.netlink.expressions import (
     mark,
     negated,
     not_reset,
-    out_interface,
     protocol,
     queue,
     queue_by_xtables,
@@ -58,8 +57,10 @@ QUEUE_NUMBER = 0x6B64
 """Any number that nobody else in a pod's network namespace uses."""
 
 TRANSLATED_MARK = 0x4B444556
-_SHIFTED_BIT = 0x40000000
-"""Meshes use the low bits of connection marks (Istio 0x539, 0x111), Kubernetes' components those below 0x20000000."""
+_CLIENT_BEGAN, _APP_BEGAN = 0x40000000, 0x20000000
+"""Bits of a shifted connection's conntrack mark: which end conntrack takes for its originator. For a connection older
+than conntrack's switching on that is whichever spoke first since. Meshes use low bits (Istio 0x539 and 0x111)."""
+_SHIFTED_BITS = _CLIENT_BEGAN | _APP_BEGAN
 
 _BEFORE_CONNTRACK = -290
 """Between NF_IP_PRI_RAW (-300) and NF_IP_PRI_CONNTRACK (-200): conntrack sees only translated packets."""
@@ -181,30 +182,32 @@ def _queue_rules(family: TableFamily, to_queue: Statement) -> list[Request]:
 def _bit_rules(family: TableFamily) -> list[Request]:
     """Packets of shifted connections put the bit on their connection."""
     chain = Chain(_table(family), "mark", Base(ChainType.FILTER, Hook.OUTPUT, _BIT_PRIORITY))
-    bit = set_connection_mark_bits(_SHIFTED_BIT)
-    lo = out_interface("lo")
-    return [
-        add_chain(chain),
-        add_rule(chain, lo, tcp_sport_dport_in(_SHIFTED), bit),
-        add_rule(chain, lo, tcp_dport_sport_in(_SHIFTED), bit),
+    rules = [
+        add_rule(chain, packets(_SHIFTED), connection_direction(direction), set_connection_mark_bits(bit))
+        for packets, direction, bit in (
+            (tcp_sport_dport_in, Direction.ORIGINAL, _CLIENT_BEGAN),
+            (tcp_sport_dport_in, Direction.REPLY, _APP_BEGAN),
+            (tcp_dport_sport_in, Direction.ORIGINAL, _APP_BEGAN),
+            (tcp_dport_sport_in, Direction.REPLY, _CLIENT_BEGAN),
+        )
     ]
+    return [add_chain(chain), *rules]
 
 
 def _guard(family: TableFamily) -> list[Request]:
     """The guard, in place of one that an earlier agent left; the exchange leaves no packet unguarded."""
     table = _guard_table(family)
     chain = Chain(table, "output", Base(ChainType.FILTER, Hook.OUTPUT, _GUARD_PRIORITY))
-    untranslated = (
-        protocol(Protocol.TCP),
-        connection_mark(_SHIFTED_BIT, _SHIFTED_BIT),
-        negated(mark(TRANSLATED_MARK)),
-        not_reset(),
-    )
+    untranslated = (protocol(Protocol.TCP), negated(mark(TRANSLATED_MARK)), not_reset())
+    from_client = [
+        (connection_mark(_CLIENT_BEGAN, _CLIENT_BEGAN), connection_direction(Direction.ORIGINAL)),
+        (connection_mark(_APP_BEGAN, _APP_BEGAN), connection_direction(Direction.REPLY)),
+    ]
     return [
         add_table(table),
         delete_table(table),
         add_table(table),
         add_chain(chain),
-        add_rule(chain, *untranslated, connection_direction(Direction.ORIGINAL), reject_with_reset()),
-        add_rule(chain, *untranslated, set_tcp_sequence(0)),
+        *(add_rule(chain, *untranslated, *which, reject_with_reset()) for which in from_client),
+        add_rule(chain, *untranslated, negated(connection_mark(0, _SHIFTED_BITS)), set_tcp_sequence(0)),
     ]

@@ -7,6 +7,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface, ip_address
@@ -17,6 +18,7 @@ from tests.integration.netlink.namespaces import Namespace, new_namespace
 
 from kdev.mesh_adapters.interface import Hop
 from kdev.netlink.routes import Routes
+from kdev.netlink.sock_diag import SockDiag, State
 
 POD4, POD6 = "10.1.2.3", "fd00:1::3"
 PORT = 8080
@@ -69,17 +71,39 @@ class Traffic:
         return json.loads(self.process.stdout.readline())
 
 
+def running_traffic(
+    pod: Namespace, host: str, *, clients: int, headers: str, seconds: float = 0
+) -> contextlib.AbstractContextManager[Traffic]:
+    """HTTP/1 traffic that is flowing already."""
+    return _running(pod, "traffic.py", host, PORT, clients, headers, seconds)
+
+
 @contextlib.contextmanager
-def running_traffic(pod: Namespace, host: str, *, clients: int, headers: str, seconds: float = 0) -> Iterator[Traffic]:
-    """Traffic that is flowing already."""
-    program = Path(__file__).with_name("traffic.py")
-    arguments = [host, PORT, clients, headers, seconds]
-    process = subprocess.Popen(
-        [*pod.entering(), sys.executable, program, *map(str, arguments)],
+def running_traffic_h2(
+    pod: Namespace, host: str, documents: Path, *, connections: int, large: int
+) -> Iterator[Traffic]:
+    """HTTP/2 traffic to nghttpd that is flowing already."""
+    (documents / "small").write_bytes(b"ok\n")
+    (documents / "large").write_bytes(bytes(large))
+    server = subprocess.Popen(
+        [*pod.entering(), "nghttpd", "--no-tls", "-a", host, "-d", str(documents), str(PORT)],
         pass_fds=[pod.descriptor],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
+        stderr=subprocess.DEVNULL,
+    )
+    with server:
+        try:
+            _await_listener(pod, host)
+            with _running(pod, "traffic_h2.py", host, PORT, connections, large) as traffic:
+                yield traffic
+        finally:
+            server.kill()
+
+
+@contextlib.contextmanager
+def _running(pod: Namespace, program: str, *arguments: str | float) -> Iterator[Traffic]:
+    command = [*pod.entering(), sys.executable, str(Path(__file__).with_name(program)), *map(str, arguments)]
+    process = subprocess.Popen(
+        command, pass_fds=[pod.descriptor], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     with process:
         try:
@@ -88,6 +112,15 @@ def running_traffic(pod: Namespace, host: str, *, clients: int, headers: str, se
             yield Traffic(process)
         finally:
             process.kill()
+
+
+def _await_listener(pod: Namespace, host: str) -> None:
+    """A server of another language gives no event that it listens, so ask the kernel until it does."""
+    deadline = time.monotonic() + 10
+    with SockDiag(namespace=pod.descriptor) as diagnostics:
+        while not diagnostics.tcp_sockets(frozenset({State.LISTEN}), local_port=PORT):
+            assert time.monotonic() < deadline, f"nothing listens on {host}"
+            time.sleep(0.01)
 
 
 @contextlib.asynccontextmanager
