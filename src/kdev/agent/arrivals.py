@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 Source = tuple[Any, ...]
 """A socket's address: (host, port), and flow and scope for IPv6."""
@@ -54,8 +54,8 @@ class _Arrival(asyncio.Protocol):
         self._arrivals = arrivals
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        if self._arrivals.recognise(transport):
-            transport.close()
+        connection = cast("asyncio.Transport", transport)
+        if self._arrivals.recognise(connection):
+            connection.close()
         else:
-            self._arrivals.pass_on(transport)
+            self._arrivals.pass_on(connection)

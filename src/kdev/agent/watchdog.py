@@ -20,12 +20,13 @@ class Watchdog:
 
     def __init__(self, drop: Callable[[], None], *, stuck_after: float = STUCK_AFTER) -> None:
         self._drop = drop
+        self._loop = asyncio.get_running_loop()
         self._stuck_after = stuck_after
         self._beaten = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self._timer: asyncio.TimerHandle | None = None
-        self.fired = False
+        self._fired = asyncio.Event()
 
     def __enter__(self) -> Self:
         self._beat()
@@ -41,14 +42,18 @@ class Watchdog:
         self._beaten.set()
         self._thread.join()
 
+    async def fired(self) -> None:
+        """Wait until the tap had to be dropped, and the loop turns again."""
+        await self._fired.wait()
+
     def _beat(self) -> None:
         self._beaten.set()
-        self._timer = asyncio.get_running_loop().call_later(self._stuck_after / 4, self._beat)
+        self._timer = self._loop.call_later(self._stuck_after / 4, self._beat)
 
     def _watch(self) -> None:
         while not self._ended.is_set():
             self._beaten.clear()
             if not self._beaten.wait(self._stuck_after) and not self._ended.is_set():
-                self.fired = True
                 self._drop()
+                self._loop.call_soon_threadsafe(self._fired.set)
                 return
