@@ -18,8 +18,6 @@ from multiprocessing.connection import Connection as Pipe
 
 import uvloop
 
-from kdev.proxy.context import Handover
-from kdev.proxy.draining import Drainable
 from kdev.proxy.interface import Report
 from kdev.proxy.splice import Splice
 from kdev.tunnel.messages import Mode
@@ -36,7 +34,7 @@ class _Answering(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, _data: bytes) -> None:
         self._transport.write(RESPONSE)  # type: ignore[attr-defined]  # a stream's transport
 
 
@@ -80,11 +78,7 @@ class Splicing:
     def __call__(self) -> Callable[[], asyncio.Protocol]:
         """Make it."""
         session = None if self.mode is None else _Unreported(self.mode, matcher(self.filter), self.process)
-        return Splice(lambda: session, http2=_no_http2, original_destination=lambda _: ("127.0.0.1", self.app))
-
-
-def _no_http2(_handover: Handover) -> Drainable:
-    raise NotImplementedError("this benchmark speaks HTTP/1")
+        return Splice(lambda: session, original_destination=lambda _: ("127.0.0.1", self.app))
 
 
 @contextmanager

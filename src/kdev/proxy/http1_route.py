@@ -55,8 +55,11 @@ class Http1Route:
 
     def from_client(self, data: bytes) -> None:
         """Take what has come, as far as its turn has come."""
-        self._requests.feed(data)
-        self._advance()
+        if self._waiting is None and (piece := self._requests.whole(data)) is not None and piece.head is not None:
+            self._begin_request(piece, piece.head)
+        else:
+            self._requests.feed(data)
+            self._advance()
 
     def client_ended(self) -> None:
         """The client will send no more; what waits for its turn still goes."""
@@ -89,8 +92,11 @@ class Http1Route:
     def _begin_request(self, piece: Piece[RequestHead], head: RequestHead) -> None:
         if self._patience is not None:
             self._stop_patience()
-        matched = match_request(self._current(), piece, head, self._port)
-        if self._turn_has_come(matched):
+        session = self._current()
+        matched = None if session is None else match_request(session, piece, head, self._port)
+        if matched is None and not self._theft.in_flight:
+            self._pass(piece, head)
+        elif self._turn_has_come(matched):
             self._start(piece, head, matched)
         else:
             self._waiting = piece, head, matched
@@ -222,17 +228,21 @@ class Http1Route:
         answers = self._answers
         if answers.raw:
             self._connection.client.write(data)
-            return
+        elif not (self._draining or self._requests.switching) and answers.whole(data) is not None:
+            self._connection.client.write(data)
+            if self._waiting is not None:
+                self._turn()
+        else:
+            self._read_answers(data)
+
+    def _read_answers(self, data: bytes) -> None:
+        answers = self._answers
+        client = self._connection.client
         if self._draining and not self._by_pieces:
             self._by_pieces = not answers.buffered
         if not self._by_pieces:
-            self._connection.client.write(data)
+            client.write(data)
         answers.feed(data)
-        self._read_answers()
-
-    def _read_answers(self) -> None:
-        answers = self._answers
-        client = self._connection.client
         settled = False
         while (piece := answers.next()) is not None:
             if piece.head is not None:

@@ -30,15 +30,13 @@ class Matched:
             self.session.report(Report(self.port, method.decode("ascii"), path, outcome, detail))
 
 
-def match_request(session: Shadowing | None, piece: Piece[RequestHead], head: RequestHead, port: int) -> Matched | None:
+def match_request(session: Shadowing, piece: Piece[RequestHead], head: RequestHead, port: int) -> Matched | None:
     """The request as matched, or None when it stays on the pod alone.
 
     An offer to go on in HTTP/2 (``Upgrade: h2c``) stays there always: were it taken up, every later request of the
     connection would have gone with it, matched or not. Sidecars never make that offer.
     """
-    if session is None or head.h2c:
-        return None
-    if not session.matcher.match_head(piece.data[: piece.head_size], port) or not session.sampled():
+    if head.h2c or not session.matcher.match_head(piece.data[: piece.head_size], port) or not session.sampled():
         return None
     return Matched(session, port, piece.data[: piece.head_size])
 

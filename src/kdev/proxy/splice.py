@@ -6,6 +6,7 @@ from kdev.proxy.connection import Connection
 from kdev.proxy.context import Context, Dial, Http2Factory, dial
 from kdev.proxy.draining import Connections
 from kdev.proxy.first_bytes import FirstBytes
+from kdev.proxy.http2.taking_over import take_over
 from kdev.proxy.interface import Current
 from kdev.proxy.original_destination import OriginalDestination, original_destination
 
@@ -24,7 +25,7 @@ class Splice:
         self,
         current: Current,
         *,
-        http2: Http2Factory,
+        http2: Http2Factory = take_over,
         original_destination: OriginalDestination = original_destination,
         dial: Dial = dial,
     ) -> None:

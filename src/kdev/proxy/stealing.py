@@ -112,16 +112,12 @@ class Theft:
     def received(self, upstream: UpstreamConnection, data: bytes) -> None:
         """Forward what belongs to the answer."""
         answers = self._answers
-        answers.feed(data)
-        client = self._connection.client
-        while (piece := answers.next()) is not None:
-            if not self._answer_begun:
-                self._begin_answer()
-            client.write(piece.data)
-            if piece.head is not None:
-                self._closes = piece.head.closes
-                self._victim.stolen_head(piece.head)
-            self._answer_ended = piece.end and not answers.switched
+        if (piece := answers.whole(data)) is not None:
+            self._forward(piece)
+        else:
+            answers.feed(data)
+            while (piece := answers.next()) is not None:
+                self._forward(piece)
         if self.in_flight and not self._answer_ended and (answers.raw or answers.switched):
             self._switch(upstream)
         elif answers.raw:
@@ -129,6 +125,15 @@ class Theft:
             self._drop_stream(orderly=False)
         if self._answer_ended:
             self._finish_when_both_ended()
+
+    def _forward(self, piece: Piece[ResponseHead]) -> None:
+        if not self._answer_begun:
+            self._begin_answer()
+        self._connection.client.write(piece.data)
+        if piece.head is not None:
+            self._closes = piece.head.closes
+            self._victim.stolen_head(piece.head)
+        self._answer_ended = piece.end and not self._answers.switched
 
     def accepted(self, _upstream: UpstreamConnection) -> None:
         """The process has taken the connection: more of the body than is kept may follow."""

@@ -63,7 +63,7 @@ class ResponseHead(NamedTuple):
 
 
 METHODS = (
-    b"GET POST PUT PATCH DELETE HEAD OPTIONS CONNECT TRACE ACL BIND CHECKOUT COPY LINK LOCK M-SEARCH MERGE "
+    b"CONNECT GET POST PUT PATCH DELETE HEAD OPTIONS TRACE ACL BIND CHECKOUT COPY LINK LOCK M-SEARCH MERGE "
     b"MKACTIVITY MKCALENDAR MKCOL MOVE NOTIFY PROPFIND PROPPATCH PURGE REBIND REPORT SEARCH SOURCE SUBSCRIBE "
     b"UNBIND UNLINK UNLOCK UNSUBSCRIBE"
 ).split()
@@ -77,8 +77,11 @@ FIELD_LINES_BEGUN = FIELD_LINES + rb"(?:\r|" + _TOKEN + rb"(?::" + _VALUE + rb"\
 """What ``FIELD_LINES`` and the empty line after them may look like while some of it is still to come."""
 
 _AUTHORITY = rb"(?:[A-Za-z0-9._\-]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{1,5})?"
-_TARGET = rb"(?:/[!-~]*+|\*|https?://" + _AUTHORITY + rb"(?:/[!-~]*+)?|" + _AUTHORITY + rb")"
-_REQUEST_LINE = rb"(" + b"|".join(METHODS) + rb") (" + _TARGET + rb") HTTP/1\.([01])\r\n"
+_TARGET = rb"(?:/[!-~]*+|\*|https?://" + _AUTHORITY + rb"(?:/[!-~]*+)?)"
+# The authority form is for CONNECT, and CONNECT for the authority form (RFC 9112, section 3.2.3).
+_REQUEST_LINE = (
+    rb"(?:(" + b"|".join(METHODS[1:]) + rb") " + _TARGET + rb"|(CONNECT) " + _AUTHORITY + rb") HTTP/1\.([01])\r\n"
+)
 _STATUS_LINE = rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: " + _VALUE + rb")?\r\n"
 _REQUEST = re.compile(_REQUEST_LINE + FIELD_LINES + rb"\r\n")
 _RESPONSE = re.compile(_STATUS_LINE + FIELD_LINES + rb"\r\n")
@@ -104,10 +107,8 @@ def parse_request(head: bytes) -> RequestHead | None:
     match = _REQUEST.fullmatch(head)
     if match is None:
         return None
-    method, target, minor = match.groups()
-    if (method == b"CONNECT") is (b"/" in target or target == b"*"):
-        return None  # authority form is for CONNECT, and CONNECT for authority form (RFC 9112, section 3.2.3)
-    return _frame_request(method, minor, tuple(_FRAMING.findall(head)))
+    method, connect, minor = match.groups()
+    return _frame_request(method or connect, minor, tuple(_FRAMING.findall(head)))
 
 
 def parse_response(head: bytes, method: bytes) -> ResponseHead | None:

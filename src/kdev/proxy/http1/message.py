@@ -57,6 +57,21 @@ class MessageReader(ABC, Generic[HeadT]):
         self._buffer = self._buffer[self._offset :] + data if buffered else data
         self._offset = 0
 
+    def whole(self, data: bytes) -> Piece[HeadT] | None:
+        """Take ``data`` at once, when it is one plain message from its first byte to its last: most messages are.
+
+        Returns:
+            None when it is not, and ``feed`` has to be given it.
+        """
+        if self._in_body or self._buffer or self.raw:
+            return None
+        end = data.find(END_OF_HEAD) + len(END_OF_HEAD)
+        return None if end < len(END_OF_HEAD) or end > MAX_HEAD else self._whole(data, end)
+
+    @abstractmethod
+    def _whole(self, data: bytes, head_end: int) -> Piece[HeadT] | None:
+        """As ``whole``, where nothing is being read and a head ends at ``head_end``."""
+
     def rest(self) -> bytes:
         """Take everything that was fed and is in no piece yet, without reading it."""
         rest = self._buffer[self._offset :]
@@ -129,12 +144,10 @@ class MessageReader(ABC, Generic[HeadT]):
         return offset + taken
 
     def _take(self, end: int) -> bytes:
-        if self._offset == 0 and end == len(self._buffer):
-            data = self._buffer
-            self._drop_buffer()
-            return data
-        data = self._buffer[self._offset : end]
+        data = self._buffer[self._offset : end]  # no copy where that is all of it
         self._offset = end
+        if end == len(self._buffer):
+            self._drop_buffer()
         return data
 
     def _drop_buffer(self) -> None:

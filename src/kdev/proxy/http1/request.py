@@ -53,5 +53,13 @@ class RequestReader(MessageReader[RequestHead]):
         self._switches = head.switches
         return self._first_piece(head, head.body, end)
 
+    def _whole(self, data: bytes, head_end: int) -> Piece[RequestHead] | None:
+        if self._closed or self.switching:
+            return None
+        head = parse_request(data[:head_end])
+        if head is None or head.body != len(data) - head_end or head.switches or head.closes:
+            return None
+        return Piece(data, True, head, head_end)  # by position: this is the fast path
+
     def _begun(self, part: bytes) -> bool:
         return not self._closed and request_begun(part)

@@ -62,6 +62,16 @@ class ResponseReader(MessageReader[ResponseHead]):
             return None
         return self._response_piece(head, end)
 
+    def _whole(self, data: bytes, head_end: int) -> Piece[ResponseHead] | None:
+        if not self._methods or self.switched:
+            return None
+        head = parse_response(data[:head_end], self._methods[0])
+        if head is None or head.body != len(data) - head_end or head.status < 200:
+            return None
+        self._methods.popleft()
+        self.switched = head.switches
+        return Piece(data, True, head, head_end)  # by position: this is the fast path
+
     def _response_piece(self, head: ResponseHead, end: int) -> Piece[ResponseHead]:
         if head.interim:
             return self._first_piece(head, 0, end)._replace(end=False)
