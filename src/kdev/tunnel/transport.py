@@ -253,8 +253,9 @@ class Tunnel(asyncio.Protocol):
     def _flush(self) -> None:
         """Hand the frames to the carrier, unless it is full: acknowledgements and credit can wait as well."""
         self._added = 0
-        if self._yamux.out and not self.writing_paused and self._carrier is not None:
-            self._carrier.write(self._yamux.data_to_send())
+        carrier = self._carrier
+        if self._yamux.out and not self.writing_paused and carrier is not None and not carrier.is_closing():
+            carrier.write(self._yamux.data_to_send())
 
     def _tick(self) -> None:
         now = time.monotonic()

@@ -168,6 +168,7 @@ class TunnelStream(asyncio.Transport):
             return
         self._closing = True
         self._inbox.clear()
+        self.yamux.discard()
         self.half_close()
         if not self._unsent:
             self._lose(None)
@@ -224,6 +225,7 @@ class TunnelStream(asyncio.Transport):
         self._unsent.clear()
         self._unsent_size = 0
         self._inbox.clear()
+        self.yamux.discard()
         self._lose(exc)
 
     # ---- inside

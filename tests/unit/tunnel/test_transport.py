@@ -150,6 +150,20 @@ async def test_close_sends_what_waits() -> None:
         assert len(far.received) == 4 * INITIAL_WINDOW
 
 
+async def test_streams_closed_unread_leave_room_for_others() -> None:
+    """What a protocol did not care to read does not count against the buffers for ever."""
+    async with joined(limits=Limits(buffered=1000)) as ends:
+        for _ in range(5):
+            near, far = await opened(ends)
+            far.transport.pause_reading()
+            near.transport.write(b"x" * 600)
+            marker, marker_far = await opened(ends)
+            marker.transport.write(b"after that")
+            await marker_far.until(lambda protocol: protocol.received == b"after that")
+            far.transport.close()
+            assert await near.lost is None
+
+
 async def test_abort_resets_the_other_end() -> None:
     """The other end's protocol is told of a reset; nobody knows what was delivered to the end that gave up."""
     async with joined() as ends:

@@ -164,6 +164,22 @@ def test_reset_forgets_the_stream_and_what_it_held() -> None:
     assert (connection.unread, connection.streams) == (0, {})
 
 
+def test_what_nobody_will_consume_needs_no_room() -> None:
+    """Discarded bytes count neither against the buffers nor as delivered, those that come later included."""
+    connection = server()
+    stream = connection.streams[1]
+    connection.receive_data(data(1, b"x" * 100))
+    stream.consumed(40)
+    stream.discard()
+    connection.receive_data(data(1, b"x" * 100))
+    stream.consumed(100)
+    assert connection.unread == 0
+    stream.end()
+    assert connection.data_to_send() == update(1, 40, FIN)
+    connection.receive_data(update(1, flags=FIN))
+    assert (connection.unread, connection.streams) == (0, {})
+
+
 def test_a_reset_in_the_middle_of_a_frame_drops_the_rest_of_it() -> None:
     """What still arrives of the frame is discarded, and the next frame is understood."""
     connection = server()

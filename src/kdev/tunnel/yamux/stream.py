@@ -35,6 +35,7 @@ class Stream:
         "_connection",
         "_credit",
         "_credited",
+        "_discarding",
         "_frame",
         "_out",
         "_window",
@@ -52,7 +53,7 @@ class Stream:
         self.id = stream
         self.send_window = send_window
         self.receive_window = self._window = connection.limits.window
-        self.local_ended = self.remote_ended = self.gone = self.acknowledged = False
+        self.local_ended = self.remote_ended = self.gone = self.acknowledged = self._discarding = False
         self.delivered: int | None = None
         self._connection = connection
         self._out = connection.out
@@ -89,12 +90,18 @@ class Stream:
 
     def consumed(self, size: int) -> None:
         """Tell that so many received bytes need no more room; half a window of them is announced at once."""
-        if self.gone:
+        if self.gone or self._discarding:
             return
         self._connection.unread -= size
         self._credit += size
         if self._credit * 2 >= self._window and not self.remote_ended:
             self._out.append(self._window_update(0))
+
+    def discard(self) -> None:
+        """Tell that nobody will consume what was received, or still comes: it needs no room, and earns no credit."""
+        if not self.gone and not self._discarding:
+            self._connection.unread -= self.unread
+            self._discarding = True
 
     def end(self) -> None:
         """Send nothing more; idempotent. With it goes the credit for all that was consumed."""
@@ -135,7 +142,8 @@ class Stream:
         if size > self.receive_window:
             raise RemoteProtocolError(f"stream {self.id}: {size} bytes for a window of {self.receive_window}")
         self.receive_window -= size
-        self._connection.unread += size
+        if not self._discarding:
+            self._connection.unread += size
 
     def grant(self, size: int, *, initial: bool) -> None:
         """Open the send window; all but the ``initial`` grant, which comes with SYN or ACK, is for bytes consumed.
@@ -168,6 +176,6 @@ class Stream:
         self._forget()
 
     def _forget(self) -> None:
-        self._connection.unread -= self.unread
+        self.discard()
         self.gone = True
         self._connection.ended(self)
