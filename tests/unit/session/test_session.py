@@ -1,0 +1,272 @@
+"""Whole sessions against a cluster and an agent in the test's own loop."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from tests.unit.kube.fake_cluster import FakeCluster, pod_object
+from tests.unit.session.fake_agent import FakeAgent
+
+from kdev.errors import AgentFailure, Failure
+from kdev.kube.ports import PortPair
+from kdev.kube.targets import parse_target
+from kdev.session import news
+from kdev.session.plan import Wish
+from kdev.session.runner import LocalProcess, Session
+from kdev.tunnel.messages import Counts, Detach, Mode, Refusal, Shadow
+
+
+def wish(local: int, *, target: str = "deploy/checkout", command: tuple[str, ...] = ()) -> Wish:
+    """What a user may have asked for."""
+    return Wish(
+        target=parse_target(target),
+        namespace="staging",
+        mode=Mode.MIRROR,
+        filters=("path=/api/*",),
+        ports=(PortPair(8080, local),),
+        sample=1.0,
+        timeout=None,
+        exclude_probes=True,
+        image="kdev-agent:test",
+        owner="alice@laptop",
+        command=command,
+    )
+
+
+class Watched:
+    """A running session, and its news."""
+
+    def __init__(self, cluster: FakeCluster, tmp_path: Path, asked: Wish, process: LocalProcess | None = None) -> None:
+        self.items: list[news.News] = []
+        self._changed = asyncio.Event()
+        self._api = cluster.api(tmp_path)
+
+        async def launch() -> LocalProcess:
+            assert process is not None
+            return process
+
+        self.session = Session(self._api, asked, self._tell, launch if process else None)
+
+    async def run(self) -> Counts:
+        """Run it to its end."""
+        async with self._api, asyncio.timeout(15):
+            return await self.session.run()
+
+    def _tell(self, item: news.News) -> None:
+        self.items.append(item)
+        self._changed.set()
+
+    async def until(self, kind: type[news.News], times: int = 1) -> None:
+        """Wait for a piece of news."""
+        async with asyncio.timeout(10):
+            while sum(isinstance(item, kind) for item in self.items) < times:
+                self._changed.clear()
+                await self._changed.wait()
+
+
+async def test_from_begin_to_end(cluster: FakeCluster, agent: FakeAgent, local_port: int, tmp_path: Path) -> None:
+    """A session places an agent, tells it what to shadow, is ready, and hands the pod back when it is stopped."""
+    watched = Watched(cluster, tmp_path, wish(local_port))
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(watched.run())
+        await watched.until(news.Ready)
+        await agent.until_listening(8080)
+        watched.session.stop("enough")
+    assert running.result() == Counts(matched=3, mirrored=2, dropped=1)
+    shadow = agent.told[0]
+    assert isinstance(shadow, Shadow)
+    assert (shadow.filters, shadow.ports, shadow.pod.name) == (("path=/api/*",), (8080,), "checkout-1")
+    assert isinstance(agent.told[-1], Detach)
+    assert [event["reason"] for event in cluster.events] == ["ShadowBegan", "ShadowEnded"]
+    ready = next(item for item in watched.items if isinstance(item, news.Ready))
+    assert (ready.target, ready.pods, ready.direct) == ("deploy/checkout", ("checkout-1",), 2)
+
+
+async def test_nothing_is_touched_before_the_rights_are_there(
+    cluster: FakeCluster, agent: FakeAgent, local_port: int, tmp_path: Path
+) -> None:
+    """All missing rights are named at once, and no pod is patched."""
+    cluster.denied = {("patch", "pods/ephemeralcontainers"), ("create", "pods/portforward")}
+    failure = await _failure(Watched(cluster, tmp_path, wish(local_port)))
+    assert failure.explanation.reference == "rights-missing"
+    assert "patch pods/ephemeralcontainers, create pods/portforward" in failure.explanation.cause
+    assert not cluster.patches
+
+
+async def test_pod_security_refuses(cluster: FakeCluster, agent: FakeAgent, local_port: int, tmp_path: Path) -> None:
+    """A dry run finds out that the namespace's Pod Security level refuses the agent, before anything is touched."""
+    cluster.admission = 'pods "checkout-1" is forbidden: violates PodSecurity "baseline:latest": non-default ...'
+    failure = await _failure(Watched(cluster, tmp_path, wish(local_port)))
+    assert failure.explanation.reference == "pod-security"
+    assert "baseline:latest" in failure.explanation.cause
+    assert not cluster.patches
+
+
+async def test_the_agent_refuses(cluster: FakeCluster, agent: FakeAgent, local_port: int, tmp_path: Path) -> None:
+    """What an agent refuses reaches the user in the agent's words."""
+    agent.answers = (Refusal(reference="pod-already-shadowed", cause="Bob shadows it", seen="", advice="ask Bob"),)
+    failure = await _failure(Watched(cluster, tmp_path, wish(local_port)))
+    assert isinstance(failure, AgentFailure)
+    assert failure.explanation.cause == "Bob shadows it"
+
+
+async def test_an_image_that_cannot_be_pulled(cluster: FakeCluster, local_port: int, tmp_path: Path) -> None:
+    """A container that does not start ends the session with the cluster's own words."""
+    cluster.agent_state = {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}
+    failure = await _failure(Watched(cluster, tmp_path, wish(local_port)))
+    assert failure.explanation.reference == "agent-image"
+    assert failure.explanation.seen == "ImagePullBackOff not found"
+    assert "--agent-image" in failure.explanation.advice
+
+
+async def test_garbage_on_the_agents_port(cluster: FakeCluster, local_port: int, tmp_path: Path) -> None:
+    """Something else on the agent's port is told as such."""
+
+    async def speak_http(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(speak_http, "127.0.0.1", 0)
+    cluster.ports[15990] = server.sockets[0].getsockname()[1]
+    async with server:
+        failure = await _failure(Watched(cluster, tmp_path, wish(local_port)))
+    assert failure.explanation.reference == "not-an-agent"
+
+
+async def test_another_version_of_the_agent(cluster: FakeCluster, local_port: int, tmp_path: Path) -> None:
+    """An agent of another version ends the session with both versions named."""
+
+    async def speak_another_version(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"kdev-tunnel/99\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(speak_another_version, "127.0.0.1", 0)
+    cluster.ports[15990] = server.sockets[0].getsockname()[1]
+    async with server:
+        failure = await _failure(Watched(cluster, tmp_path, wish(local_port)))
+    assert failure.explanation.reference == "agent-version-mismatch"
+    assert "99" in failure.explanation.seen
+
+
+async def test_nobody_listens_locally(cluster: FakeCluster, agent: FakeAgent, tmp_path: Path) -> None:
+    """A local port that nobody listens on is waited for, and is not an error."""
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+    watched = Watched(cluster, tmp_path, wish(port))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(watched.run())
+        await watched.until(news.Waiting)
+        async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port):
+            await watched.until(news.Ready)
+        await watched.until(news.Waiting, times=2)
+        watched.session.stop("enough")
+    assert not any(isinstance(item, news.RequestSeen) for item in watched.items)
+
+
+async def test_a_lost_tunnel_is_made_again(
+    cluster: FakeCluster, agent: FakeAgent, local_port: int, tmp_path: Path
+) -> None:
+    """When the tunnel breaks, the session goes back to the same agent and tells it everything again."""
+    watched = Watched(cluster, tmp_path, wish(local_port))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(watched.run())
+        await watched.until(news.Ready)
+        agent.told.clear()
+        agent.tunnels[-1].close()
+        await watched.until(news.Ready, times=2)
+        await agent.until_listening(8080)
+        watched.session.stop("enough")
+    assert len(cluster.patches) == 1
+
+
+async def test_a_killed_agent_is_replaced(
+    cluster: FakeCluster, agent: FakeAgent, local_port: int, tmp_path: Path
+) -> None:
+    """When the agent's container has ended, another one is placed under a new name."""
+    watched = Watched(cluster, tmp_path, wish(local_port))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(watched.run())
+        await watched.until(news.Ready)
+        statuses = cluster.objects["/api/v1/namespaces/staging/pods/checkout-1"]["status"]
+        statuses["ephemeralContainerStatuses"][0]["state"] = {"terminated": {"exitCode": 137}}
+        cluster.patched.clear()
+        forwarded, cluster.ports[15990] = cluster.ports[15990], 1
+        agent.tunnels[-1].close()
+        async with asyncio.timeout(10):
+            await cluster.patched.wait()
+        cluster.ports[15990] = forwarded
+        await watched.until(news.Ready, times=2)
+        watched.session.stop("enough")
+    names = [patch["spec"]["ephemeralContainers"][0]["name"] for patch in cluster.patches]
+    assert len(set(names)) == 2
+
+
+async def test_a_replaced_pod_is_followed(
+    cluster: FakeCluster, agent: FakeAgent, local_port: int, tmp_path: Path
+) -> None:
+    """When a pod of a workload is deleted, the session goes on in its successor."""
+    watched = Watched(cluster, tmp_path, wish(local_port))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(watched.run())
+        await watched.until(news.Ready)
+        del cluster.objects["/api/v1/namespaces/staging/pods/checkout-1"]
+        cluster.add_pod(pod_object("checkout-2"))
+        cluster.patched.clear()
+        forwarded, cluster.ports[15990] = cluster.ports[15990], 1
+        agent.tunnels[-1].close()
+        async with asyncio.timeout(10):
+            await cluster.patched.wait()
+        cluster.ports[15990] = forwarded
+        await watched.until(news.Ready, times=2)
+        watched.session.stop("enough")
+    ready = [item for item in watched.items if isinstance(item, news.Ready)]
+    assert ready[-1].pods == ("checkout-2",)
+
+
+async def test_the_process_ends_the_session(
+    cluster: FakeCluster, agent: FakeAgent, local_port: int, tmp_path: Path
+) -> None:
+    """The process is started when the tap is up; when it ends, the pod is handed back and its exit code is kept."""
+
+    class Process:
+        async def wait(self) -> int:
+            assert any(isinstance(message, Shadow) for message in agent.told)
+            return 7
+
+        async def end(self) -> None:
+            raise AssertionError("it has ended by itself")
+
+    watched = Watched(cluster, tmp_path, wish(local_port, command=("serve",)), Process())
+    await watched.run()
+    assert watched.session.exit_code == 7
+    assert isinstance(agent.told[-1], Detach)
+
+
+async def test_a_failure_ends_the_process(
+    cluster: FakeCluster, agent: FakeAgent, local_port: int, tmp_path: Path
+) -> None:
+    """When the session ends first, the process is ended with it."""
+    ended = asyncio.Event()
+
+    class Process:
+        async def wait(self) -> int:
+            return await asyncio.get_running_loop().create_future()
+
+        async def end(self) -> None:
+            ended.set()
+
+    watched = Watched(cluster, tmp_path, wish(local_port, command=("serve",)), Process())
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(watched.run())
+        await watched.until(news.Ready)
+        watched.session.stop("enough")
+    assert ended.is_set()
+
+
+async def _failure(watched: Watched) -> Failure:
+    with pytest.raises(Failure) as raised:
+        await watched.run()
+    return raised.value
