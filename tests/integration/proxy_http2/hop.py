@@ -7,12 +7,13 @@ import asyncio
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import uvloop
 
+from kdev.policies.matching import Matcher, compile_filters
 from kdev.proxy.http2.taking_over import take_over
 from kdev.proxy.interface import Report, Shadowing, Upstream
 from kdev.proxy.splice import Splice
@@ -84,23 +85,11 @@ class DirectStream(asyncio.Transport):
 
 
 @dataclass
-class PathMatcher:
-    """Matches paths that begin with a prefix."""
-
-    prefix: bytes
-    wanted: frozenset[bytes] = frozenset({b":path"})
-
-    def match_fields(self, fields: Mapping[bytes, bytes], port: int) -> bool:
-        """As ``Matcher.match_fields``."""
-        return fields[b":path"].startswith(self.prefix)
-
-
-@dataclass
 class DirectSession:
     """A session whose process listens on a port of this machine; None is nobody."""
 
     mode: Mode
-    matcher: PathMatcher
+    matcher: Matcher
     process: int | None
     timeout: float | None = None
     seen: Counter[str] = field(default_factory=Counter)
@@ -124,7 +113,9 @@ class DirectSession:
 
 def make_session(mode: str, process: int | None, prefix: str = "/b") -> DirectSession | None:
     """A session by the words of a command line: ``pass`` has none."""
-    return None if mode == "pass" else DirectSession(Mode(mode), PathMatcher(prefix.encode()), process)
+    if mode == "pass":
+        return None
+    return DirectSession(Mode(mode), compile_filters([f"path={prefix}*"], identity=None, probes=[]), process)
 
 
 class Hop:
@@ -162,7 +153,7 @@ class Hop:
         self._loop.call_soon_threadsafe(function)
 
     def _current(self) -> Shadowing | None:
-        return self.session  # type: ignore[return-value]  # stands in for the agent's
+        return self.session
 
     async def _serve(self) -> None:
         self.splice = Splice(
@@ -181,7 +172,7 @@ class Hop:
 async def _main(listen: int, pod: int, process: int, mode: str, prefix: str) -> None:
     session = make_session(mode, process, prefix)
     splice = Splice(
-        lambda: session,  # type: ignore[arg-type,return-value]  # stands in for the agent's
+        lambda: session,
         http2=take_over,
         original_destination=lambda _transport: (HOST, pod),
     )

@@ -4,11 +4,12 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
+from tests.unit.proxy_http2.peers import Client, Server
+
 from kdev.proxy.http2.origin import OriginConnection
 from kdev.proxy.http2.router import Router
-from kdev.proxy.interface import Outcome, Report, Shadowing
+from kdev.proxy.interface import Report, Shadowing
 from kdev.tunnel.messages import Mode
-from tests.unit.proxy_http2.peers import Client, Server
 
 STEPS = 400_000
 """Of one session; a few thousand are usual, and more than this means that it hangs."""
@@ -82,6 +83,7 @@ class Simulation:
         self.client = Client(self.rnd, requests or self.rnd.randint(5, 40), cancels=self.cancels)
         self.links: list[Link] = []
         self.servers = [self.pod_server]
+        self.everybody = [self.pod_server]
         self.router = Router(80, self._current, self, lambda: 0.0)
         self._from_client = self._from_pod = b""
 
@@ -95,6 +97,7 @@ class Simulation:
         link = Link(OriginConnection(self.router.stolen), self._server(name))
         self.links.append(link)
         self.servers.append(link.server)
+        self.everybody.append(link.server)
         return link.origin
 
     def developer(self, session: Shadowing) -> OriginConnection | None:
@@ -160,18 +163,13 @@ class Simulation:
                 self._lose(link, None)
             elif not link.left and rnd.random() < trouble.leave:
                 link.left = True
-                server = link.server
-                server.peer.close_connection(0, last_stream_id=max(server.todo, default=0))
+                link.server.leave()
 
     def _lose(self, link: Link, delivered: int | None) -> None:
         self.links.remove(link)
         self.servers.remove(link.server)
         link.origin.going_away = True
         self.router.stolen.origin_lost(link.origin, delivered, "the local process ended")
-
-    def outcomes(self) -> Counter[Outcome]:
-        """What was reported."""
-        return Counter(report.outcome for report in self.session.reports)
 
 
 def take(out: list[bytes]) -> bytes:

@@ -26,21 +26,18 @@ class ClientWindow:
     Attributes:
         out: What the client is to be sent.
         room: Bytes of DATA the client takes now.
+        holding: Whether anything of the pod's waits; it costs less than asking the queue for each frame.
         held_bytes: The pod's DATA waiting for room.
     """
 
     def __init__(self, out: list[bytes]) -> None:
         self.room = DEFAULT_WINDOW
+        self.holding = False
         self.held_bytes = 0
         self.out = out
         self._debt = 0
         self._held: deque[_Held] = deque()
         self._blocked: dict[int, int] = {}
-
-    @property
-    def holding(self) -> bool:
-        """Whether anything of the pod's waits."""
-        return bool(self._held)
 
     def blocks(self, stream_id: int) -> bool:
         """Whether frames of this stream wait, so that later ones of it must wait behind them."""
@@ -49,6 +46,7 @@ class ClientWindow:
     def hold(self, stream_id: int, cost: int, frame: bytes) -> None:
         """Keep a frame of the pod behind what is held already; ``cost`` is its length if it is DATA, else 0."""
         self._held.append(_Held(stream_id, cost, frame))
+        self.holding = True
         self._blocked[stream_id] = self._blocked.get(stream_id, 0) + 1
         self.held_bytes += cost
         self.release()
@@ -87,6 +85,7 @@ class ClientWindow:
             self.out.append(frame)
             self.room -= cost
             self.held_bytes -= cost
+        self.holding = False
 
     def forget(self, stream_id: int) -> None:
         """Drop the frames of a stream that the client has reset.
@@ -97,6 +96,7 @@ class ClientWindow:
             return
         dropped = sum(held.cost for held in self._held if held.stream_id == stream_id)
         self._held = deque(held for held in self._held if held.stream_id != stream_id)
+        self.holding = bool(self._held)
         del self._blocked[stream_id]
         self.held_bytes -= dropped
         self._debt -= dropped

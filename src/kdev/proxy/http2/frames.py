@@ -55,6 +55,9 @@ HEAD_SIZE: Final = 9
 _HEAD = struct.Struct(">HBBBL")
 _SETTING = struct.Struct(">HL")
 
+_USUAL = END_HEADERS | PADDED | HAS_PRIORITY
+"""The flags that decide how a header block is laid out."""
+
 unpack_head = _HEAD.unpack_from
 """Reads a frame's head: the length's upper 16 and lower 8 bits, kind, flags, stream identifier with its reserved
 bit. Bare, because the loops that walk over frames cannot afford more."""
@@ -189,6 +192,8 @@ def read_header_block(data: bytes, offset: int) -> HeaderBlock | None:
     high, low, kind, flags, owner = unpack_head(data, offset)
     begin, padding = offset + HEAD_SIZE, 0
     stop = begin + (high << 8 | low)
+    if kind == HEADERS and flags & _USUAL == END_HEADERS:
+        return HeaderBlock(b"", data[begin:stop], stop)
     if flags & PADDED:
         padding = data[begin] if begin < stop else 0
         begin += 1

@@ -4,6 +4,7 @@ The client's frames come in, frames for the client go out; in between stand ``Or
 on request. The caller's connection never notices what becomes of them: only single streams are answered or reset.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -91,7 +92,7 @@ class StolenStreams:
         self._origins = origins
         self._clock = clock
         self._streams: dict[int, StolenStream] = {}
-        self._gone: dict[int, None] = {}
+        self._gone: OrderedDict[int, None] = OrderedDict()
         self._starved: dict[int, StolenStream] = {}
         self._unsent = self._owed = self._cancelled = 0
 
@@ -383,7 +384,7 @@ class StolenStreams:
         self._streams.pop(stolen.id, None)
         self._gone[stolen.id] = None
         if len(self._gone) > TOMBSTONES:
-            del self._gone[next(iter(self._gone))]
+            self._gone.popitem(last=False)
 
     def _report(self, stolen: StolenStream, outcome: Outcome, detail: str = "") -> None:
         if not stolen.reported:
