@@ -20,8 +20,8 @@ from kdev.sandbox.mesh.shape import PROXY_UID, SIDECAR
 from kdev.sandbox.selection import choose_container, choose_pod
 from kdev.sandbox.state import DEFAULT_NAME, State
 
-_PROGRAM = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 _CURL = {"ignore_unknown_options": True}
+"""What is not ours is curl's."""
 
 _named = click.option(
     "--name", envvar="KDEV_SANDBOX", default=DEFAULT_NAME, show_default=True, help="Which sandbox, of several at once."
@@ -71,7 +71,7 @@ def kubeconfig(name: str) -> None:
     click.echo(_state(name).read_status()["kubeconfig"])
 
 
-@sandbox.command(context_settings=_PROGRAM)
+@sandbox.command()
 @_named
 @click.argument("workload", metavar="NAME")
 @click.option("--namespace", "-n", default=MESHED, show_default=True)
@@ -121,7 +121,7 @@ def curl(name: str, origin: str, *, plain: bool, arguments: tuple[str, ...]) -> 
     _run_inside(pod, "", ("curl", *arguments), Owner(PROXY_UID, PROXY_UID) if plain else None)
 
 
-@sandbox.command("exec", context_settings=_PROGRAM)
+@sandbox.command("exec")
 @_named
 @click.option("--namespace", "-n", default="", help="The pod's namespace, when its name is not unique.")
 @click.option("--container", "-c", default="", help="Which container; default: the first that is no sidecar.")

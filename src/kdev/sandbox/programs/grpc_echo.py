@@ -21,13 +21,14 @@ _TRAILERS = (("grpc-status", "0"),)
 async def serve_grpc(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Serve one connection until its peer closes it."""
     echo = GrpcEcho()
-    with contextlib.suppress(OSError, h2.exceptions.ProtocolError):
+    with contextlib.suppress(OSError, h2.exceptions.ProtocolError), contextlib.closing(writer):
         writer.write(echo.connection.data_to_send())
         while data := await reader.read(1 << 16):
             echo.receive(data)
             writer.write(echo.connection.data_to_send())
             await writer.drain()
-    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 class GrpcEcho:

@@ -48,7 +48,7 @@ class BadRequest(ValueError):  # noqa: N818 - what it is
 
 async def serve_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handler: Handler) -> None:
     """Answer the requests of one connection in their order."""
-    with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+    with contextlib.suppress(OSError, asyncio.IncompleteReadError), contextlib.closing(writer):
         while True:
             try:
                 request = await read_request(reader)
@@ -62,7 +62,8 @@ async def serve_connection(reader: asyncio.StreamReader, writer: asyncio.StreamW
             await writer.drain()
             if close:
                 break
-    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 async def read_request(reader: asyncio.StreamReader) -> Request | None:
