@@ -56,8 +56,7 @@ def _socket_of_sidecar(hop: Hop, destination: Address) -> Iterator[socket.socket
         connection.setblocking(False)
         if hop.mark is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, hop.mark[0])
-        any_address = "0.0.0.0" if destination.version == 4 else "::"  # noqa: S104 - the kernel chooses the source
-        connection.bind((str(hop.source or hop.destination or any_address), 0))
+        connection.bind((str(hop.source or destination), 0))
         yield connection
 
 
