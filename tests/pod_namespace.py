@@ -4,16 +4,15 @@ The sidecar's side of the hop is imitated by a user (1337) whose connections to 
 127.0.0.6, so that any client program started as that user is the sidecar's hop: curl, wrk, h2load.
 """
 
-import asyncio
 import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 from nacl.signing import SigningKey
 
@@ -47,10 +46,10 @@ class PodNamespace:
         self._stack = contextlib.ExitStack()
         self._holder: subprocess.Popen[bytes]
 
-    def __enter__(self) -> "PodNamespace":
+    def __enter__(self) -> Self:
         with self._stack:
             self._holder = self._started(["unshare", "--net", sys.executable, "-c", _HOLD], b"held")
-            assert os.readlink(f"/proc/{self._holder.pid}/ns/net") != os.readlink("/proc/self/ns/net")
+            assert Path(f"/proc/{self._holder.pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink()
             self.run("sh", "-ec", _SETUP)
             self.start(sys.executable, "-c", _LISTENERS % SIDECAR_UID, ready=b"listening")
             self._stack = self._stack.pop_all()
@@ -91,8 +90,7 @@ class PodNamespace:
 
     def await_port(self, address: str, port: int) -> None:
         """Wait until something accepts there."""
-        connect = f"import socket,sys,time\nend=time.monotonic()+20\nwhile 1:\n try: socket.create_connection(({address!r},{port}),1); sys.exit()\n except OSError:\n  assert time.monotonic()<end; time.sleep(.02)"
-        self.run(sys.executable, "-c", connect)
+        self.run(sys.executable, "-c", _CONNECT, address, str(port))
 
     def agent(self, key: SigningKey, *, port: int = 15990) -> subprocess.Popen[bytes]:
         """Start the agent, ready for one laptop with this key, with the capabilities that its container has."""
@@ -125,6 +123,17 @@ class PodNamespace:
         return process
 
 
+_CONNECT = """
+import socket, sys, time
+deadline = time.monotonic() + 20
+while True:
+    try:
+        socket.create_connection((sys.argv[1], int(sys.argv[2])), 1)
+        break
+    except OSError:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+"""
 _HOLD = "import sys; print('held', flush=True); sys.stdin.read()"
 _NGINX = """
 daemon off; worker_processes 1; pid {folder}/pid; user root;
