@@ -87,7 +87,7 @@ def _hops(evidence: Evidence, environment: dict[str, str], uid: int, gid: int) -
 
 
 def _families(evidence: Evidence) -> set[int]:
-    """The IP versions in which the sidecar is reached: of the pod's address, and of what its inbound port is bound to."""
+    """The IP versions in which the sidecar is reached: the pod's address's, and those its inbound port is bound to."""
     versions = {listener.address.version for listener in evidence.listeners if listener.port == _INBOUND}
     return versions | {6 if ":" in evidence.pod.ip else 4}
 

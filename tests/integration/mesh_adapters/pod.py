@@ -72,19 +72,22 @@ def owner(uid: int, gid: int) -> Iterator[None]:
 
 async def who_answers(how: dict[str, int | str]) -> str:
     """Make one connection and read who is at its other end."""
+    destination = str(how.get("destination", POD_IP))
+    family = socket.AF_INET6 if ":" in destination else socket.AF_INET
     with owner(int(how.get("uid", 0)), int(how.get("gid", 0))):
-        one = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        one = socket.socket(family, socket.SOCK_STREAM)
     with one:
         one.setblocking(False)
         if mark := how.get("mark"):
             one.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, int(mark))
         if source := how.get("source"):
-            one.setsockopt(socket.SOL_IP, IP_TRANSPARENT, 1)
+            if source == CLIENT_IP:
+                one.setsockopt(socket.SOL_IP, IP_TRANSPARENT, 1)
             one.bind((str(source), 0))
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(3):
-                await loop.sock_connect(one, (str(how.get("destination", POD_IP)), PORT))
+                await loop.sock_connect(one, (destination, PORT))
                 return (await loop.sock_recv(one, 16)).decode()
         except OSError as error:
             return type(error).__name__
@@ -93,10 +96,10 @@ async def who_answers(how: dict[str, int | str]) -> str:
 async def main(plan: Plan) -> dict[str, object]:
     """Listen as application and sidecar do, tap the pod as the agent does, and try."""
     loop = asyncio.get_running_loop()
-    await loop.create_server(lambda: Says(b"app"), "0.0.0.0", PORT)
+    await loop.create_server(lambda: Says(b"app"), None, PORT)
     for port in plan.listeners:
         with owner(plan.uid, 1337):
-            listener = socket.create_server(("0.0.0.0", port))
+            listener = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
         await loop.create_server(lambda: Says(b"sidecar"), sock=listener)
     mesh = recognise(plan.pod)
     arrivals = Arrivals(lambda: Says(b"agent"))

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.integration.mesh_adapters import rules
-from tests.integration.mesh_adapters.pod import CLIENT_IP, POD_IP, Plan
 
 from kdev.tunnel.messages import Container, PodFacts
+from tests.integration.mesh_adapters import rules
+from tests.integration.mesh_adapters.pod import CLIENT_IP, POD_IP, Plan
 
 pytestmark = pytest.mark.root
 
@@ -60,6 +60,24 @@ def test_redirect(setup: str, text: str) -> None:
         "mesh": "istio",
         "tapped": {"decrypted": "agent"} | untapped,
         "dropped": {"decrypted": "app"} | untapped,
+    }
+
+
+def test_redirect_in_a_dual_stack_pod() -> None:
+    """The hop of the second address family is tapped, too, and the agent's own connection is not."""
+    addresses = "ip -6 addr add fd00::2/64 dev eth0 nodad; ip -6 addr add ::6/128 dev lo nodad;"
+    tries = {
+        "decrypted": DECRYPTED,
+        "decrypted-6": {"uid": 1337, "gid": 1337, "source": "::6", "destination": "fd00::2"},
+        "agent-6": AGENT | {"destination": "fd00::2"},
+    }
+    setup = ADDRESSES + addresses + "ip6tables-nft-restore"
+    text = rules.REDIRECT.replace("127.0.0.6/32", "::6/128").replace("127.0.0.1/32", "::1/128")
+    seen = outcome(Plan(facts(), setup, text, SIDECAR_PORTS, 1337, tries))
+    assert seen == {
+        "mesh": "istio",
+        "tapped": {"decrypted": "agent", "decrypted-6": "agent", "agent-6": "app"},
+        "dropped": {"decrypted": "app", "decrypted-6": "app", "agent-6": "app"},
     }
 
 

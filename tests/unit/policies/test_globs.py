@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.policies.naive import naive_match
 
 from kdev.policies.globs import Glob, Wildcard
+from tests.unit.policies.naive import naive_match
 
 
 def glob(text: bytes) -> Glob:

@@ -6,11 +6,11 @@ from typing import NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.policies.naive import naive_match
 
 from kdev.errors import UsageFailure
 from kdev.policies.matching import MAX_FILTERS, Matcher, compile_filters
 from kdev.policies.requests import REPEATED
+from tests.unit.policies.naive import naive_match
 
 CLIENT = "spiffe://cluster.local/ns/shop/sa/client"
 

@@ -7,13 +7,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 import uvloop
-from tests.unit.session_relay.ends import POD_PORT, Laptop, LocalServer
 
 from kdev.session.relay import LocalRelay
 from kdev.session.replay import Answered
 from kdev.tunnel.stream_accepting import accept_streams
 from kdev.tunnel.transport import Tunnel
 from kdev.tunnel.yamux.connection import Role
+from tests.unit.session_relay.ends import POD_PORT, Laptop, LocalServer
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -6,9 +6,9 @@ import socket
 import struct
 
 import pytest
-from tests.unit.session_relay.ends import LocalServer
 
 from kdev.tunnel.half_close import half_close
+from tests.unit.session_relay.ends import LocalServer
 
 
 def reset(writer: asyncio.StreamWriter) -> None:

@@ -3,13 +3,13 @@
 import asyncio
 
 import pytest
-from tests.unit.session_relay.ends import POD_PORT, AgentEnd, Laptop, LocalServer
 
 from kdev.session import replay
 from kdev.session.replay import Answered
 from kdev.tunnel.half_close import half_close
 from kdev.tunnel.records import CUT, encode_records
 from kdev.tunnel.streams import StreamForm
+from tests.unit.session_relay.ends import POD_PORT, AgentEnd, Laptop, LocalServer
 
 GET = b"GET /a?b=1 HTTP/1.1\r\nHost: pod\r\n\r\n"
 POST = b"POST /p HTTP/1.1\r\nHost: pod\r\nContent-Length: 4\r\n\r\n"
