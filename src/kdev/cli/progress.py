@@ -49,6 +49,11 @@ class Terminal:
         self._running: dict[str, asyncio.TimerHandle] = {}
         self._status: Status | None = None
 
+    @property
+    def spinning(self) -> bool:
+        """Whether the spinner is on the screen."""
+        return self._status is not None
+
     def __call__(self, item: news.News) -> None:
         """Tell one piece."""
         match item:

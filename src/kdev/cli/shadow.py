@@ -68,6 +68,8 @@ def shadow(target: str, command: tuple[str, ...], namespace: str | None, context
     arrive, and its exit code is kdev's; without one, a process that listens already is used.
     """
     parsed = parse_target(target)
+    if namespace is not None:
+        check_namespace(namespace)
     check_filters(options["filters"])
     ports = tuple(parse_port(text) for text in options["ports"])
     sample = parse_share(options["sample"])
@@ -77,7 +79,7 @@ def shadow(target: str, command: tuple[str, ...], namespace: str | None, context
     selection = read_kubeconfig(os.environ, context)
     wish = Wish(
         target=parsed,
-        namespace=check_namespace(namespace or selection.namespace),
+        namespace=namespace or check_namespace(selection.namespace),
         mode=Mode(options["mode"]),
         filters=options["filters"],
         ports=ports,

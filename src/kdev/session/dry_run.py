@@ -26,6 +26,6 @@ async def dry_run(api: Api, wish: Wish) -> DryRun:
         Failure: What a session would end with at the same point.
     """
     plan = make_plan(wish, await resolve(api, wish.target, wish.namespace))
-    agent = new_agent(wish, bytes(SigningKey.generate().verify_key))
+    agent = new_agent(plan, bytes(SigningKey.generate().verify_key))
     await preflight.check(api, wish.namespace, plan.resolved.pods, agent)
     return DryRun(plan, agent)

@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from secrets import token_hex
+from secrets import choice, token_hex
 
-from kdev.agent.settings import DEFAULT_PORT, Settings
+from kdev.agent.settings import Settings
 from kdev.kube.agent_container import AgentSpec
 from kdev.kube.objects import Pod
 from kdev.kube.pod_facts import pod_facts
-from kdev.kube.ports import PortPair, choose_ports
+from kdev.kube.ports import PortPair, choose_ports, declared_ports
 from kdev.kube.probes import probes_of
 from kdev.kube.targets import Resolved, Target
 from kdev.mesh_adapters.interface import Identity
 from kdev.policies.matching import compile_filters
 from kdev.tunnel.messages import Mode, Shadow
+
+AGENT_PORTS = range(15910, 15990)
+"""Loopback ports of the pod that no mesh uses: Istio's end at 15090, others' are elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,11 @@ def make_plan(wish: Wish, resolved: Resolved) -> Plan:
     return plan
 
 
-def new_agent(wish: Wish, laptop_key: bytes) -> AgentSpec:
-    """An agent of this session under a name that was never used before: ephemeral containers' names are single use."""
-    return AgentSpec(wish.image, Settings(token_hex(4), laptop_key, wish.owner, DEFAULT_PORT))
+def new_agent(plan: Plan, laptop_key: bytes) -> AgentSpec:
+    """An agent of this session under a name that was never used before: ephemeral containers' names are single use.
+
+    Its port is chosen at random, because an earlier agent may still serve its last connections in the same pod.
+    """
+    taken = {port for pod in plan.resolved.pods for port in declared_ports(pod)} | set(plan.local_ports)
+    port = choice([port for port in AGENT_PORTS if port not in taken])
+    return AgentSpec(plan.wish.image, Settings(token_hex(4), laptop_key, plan.wish.owner, port))

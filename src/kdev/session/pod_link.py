@@ -24,8 +24,9 @@ from kdev.tunnel.yamux.protocol_error import RemoteProtocolError
 ATTACH_TIMEOUT = 30.0
 """Seconds for the agent to tap and test itself; it takes milliseconds, and a loaded node some hundred."""
 
-DETACH_TIMEOUT = 10.0
-"""Seconds for the agent to hand its connections back; what is left it serves on without us."""
+DETACH_TIMEOUT = 15.0
+"""Seconds for the agent to hand its connections back, for which it takes at most 10; what is left it serves on
+without us."""
 
 RECONNECT_WITHIN = 600.0
 """Seconds. A laptop that slept longer than a coffee break begins a new session."""
@@ -41,7 +42,7 @@ _PASSING = frozenset(("agent-hung-up", "cluster-unreachable", "cluster-refused",
 
 
 class AgentGone(Exception):  # noqa: N818 - a state of the pod, which the session answers with a new agent
-    """The agent's container has ended."""
+    """The agent has ended, or serves no session any more."""
 
 
 class PodLink:
@@ -78,6 +79,7 @@ class PodLink:
         """
         await apply(self._api, self.pod, agent, dry_run=False)
         self.agent = agent
+        self._ended.clear()
 
     async def connect(self) -> None:
         """Reach the new agent, as soon as it listens; looks at its container meanwhile.
@@ -105,6 +107,9 @@ class PodLink:
             TargetFailure: The pod is gone.
             Failure: It cannot be reached for too long, or will not have us back.
         """
+        if self._ended.is_set():  # it said goodbye by itself, and only serves its last connections to their end
+            await agent_state(self._api, self.pod, self.agent)
+            raise AgentGone
         try:
             async with asyncio.timeout(RECONNECT_WITHIN):
                 await _unless(self._end_of_agent(), self._knock(_FIRST_BACK_OFF, _LAST_BACK_OFF))

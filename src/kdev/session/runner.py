@@ -171,7 +171,7 @@ class Session:
 
     async def _check(self) -> None:
         with self._step("Check rights and admission"):
-            agent = new_agent(self._wish, bytes(self._key.verify_key))
+            agent = new_agent(self._plan, bytes(self._key.verify_key))
             await preflight.check(self._api, self._wish.namespace, self._plan.resolved.pods, agent)
         self._events.put_nowait(lifecycle.Permitted())
 
@@ -181,7 +181,7 @@ class Session:
         if self._placed[pod] > MAX_AGENTS:
             raise _agents_keep_ending(pod)
         with self._step(f"Place the agent in {pod}") as timer:
-            await link.place(new_agent(self._wish, bytes(self._key.verify_key)))
+            await link.place(new_agent(self._plan, bytes(self._key.verify_key)))
             timer.end(link.agent.container)
         self._events.put_nowait(lifecycle.Placed(pod))
         await self._audit(link, "ShadowBegan")

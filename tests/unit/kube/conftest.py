@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
+
 from tests.unit.kube.fake_cluster import FakeCluster, pod_object, serve
 
 

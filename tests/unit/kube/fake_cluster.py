@@ -42,6 +42,7 @@ class FakeCluster:
         admission: The message of a 403 for patches of ephemeral containers; empty to admit.
         answer: Replaces every answer by (code, body) when set.
         ports: The loopback port that stands in for a pod's.
+        agent: The loopback port that stands in for every agent's.
         agent_state: The state of every ephemeral container.
         requests: (method, path with query) of everything that was asked.
     """
@@ -53,6 +54,7 @@ class FakeCluster:
     answer: tuple[int, bytes] | None = None
     token: str = ""
     ports: dict[int, int] = field(default_factory=dict)
+    agent: int = 1
     agent_state: Json = field(default_factory=lambda: {"running": {}})
     requests: list[tuple[str, str]] = field(default_factory=list)
     patches: list[Json] = field(default_factory=list)
@@ -154,7 +156,7 @@ class FakeCluster:
         for channel in (b"\x00", b"\x01"):
             await socket.send_bytes(channel + port.to_bytes(2, "little"))
         try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.ports.get(port, 1))
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.ports.get(port, self.agent))
         except OSError as error:
             await socket.send_bytes(b"\x01" + f"error forwarding port {port}: {error}".encode())
         else:

@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.unit.kube.fake_cluster import pod_object
 
 from kdev.errors import Failure, TargetFailure, UsageFailure
 from kdev.kube.objects import Pod
@@ -13,6 +12,7 @@ from kdev.kube.pod_facts import pod_facts
 from kdev.kube.ports import PortPair, choose_ports, declared_ports, parse_port
 from kdev.kube.probes import probes_of
 from kdev.tunnel.messages import Container, Probe
+from tests.unit.kube.fake_cluster import pod_object
 
 PROBERS = {"/app-health/app/livez": {"httpGet": {"path": "/healthz", "port": 8080}}}
 SIDECAR = {

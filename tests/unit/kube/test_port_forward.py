@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tests.unit.kube.fake_cluster import FakeCluster
 
 from kdev.errors import ClusterFailure
 from kdev.kube import port_forward
 from kdev.kube.objects import Metadata, Pod
 from kdev.kube.port_forward import PortForwardClosed, forward
+from tests.unit.kube.fake_cluster import FakeCluster
 
 FORBIDDEN = (
     b'{"kind":"Status","message":"pods \\"x\\" is forbidden: User \\"u\\" cannot get resource '

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from tests.unit.kube.fake_cluster import FakeCluster, pod_object
 
 from kdev.errors import Failure, TargetFailure, UsageFailure
 from kdev.kube.objects import LabelSelector, Requirement
 from kdev.kube.targets import Kind, parse_target, resolve, selector_text
+from tests.unit.kube.fake_cluster import FakeCluster, pod_object
 
 
 @pytest.mark.parametrize(

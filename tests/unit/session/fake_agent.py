@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from nacl.signing import SigningKey
-from tests.unit.kube.fake_cluster import FakeCluster
 
 from kdev.tunnel.control import ControlChannel, control_acceptor
 from kdev.tunnel.handshake.agent import AgentHandshake
@@ -14,6 +13,7 @@ from kdev.tunnel.handshake.protocol import HandshakeProtocol
 from kdev.tunnel.messages import Counts, Detach, Ended, FromAgent, FromLaptop, Listening, Message, Ready, Shadow
 from kdev.tunnel.transport import Tunnel
 from kdev.tunnel.yamux.connection import Role
+from tests.unit.kube.fake_cluster import FakeCluster
 
 
 @dataclass
@@ -95,7 +95,7 @@ async def serve_agent(cluster: FakeCluster) -> AsyncIterator[FakeAgent]:
     """Listen where the cluster forwards the agent's port to."""
     agent = FakeAgent(cluster)
     server = await asyncio.get_running_loop().create_server(agent.accept, "127.0.0.1", 0)
-    cluster.ports[15990] = server.sockets[0].getsockname()[1]
+    cluster.agent = server.sockets[0].getsockname()[1]
     try:
         async with server:
             yield agent

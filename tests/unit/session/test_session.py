@@ -4,8 +4,6 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.unit.kube.fake_cluster import FakeCluster, pod_object
-from tests.unit.session.fake_agent import FakeAgent
 
 from kdev.errors import AgentFailure, Failure
 from kdev.kube.ports import PortPair
@@ -14,6 +12,8 @@ from kdev.session import news
 from kdev.session.plan import Wish
 from kdev.session.runner import LocalProcess, Session
 from kdev.tunnel.messages import Counts, Detach, Mode, Refusal, Shadow
+from tests.unit.kube.fake_cluster import FakeCluster, pod_object
+from tests.unit.session.fake_agent import FakeAgent
 
 
 def wish(local: int, *, target: str = "deploy/checkout", command: tuple[str, ...] = ()) -> Wish:
@@ -127,7 +127,7 @@ async def test_garbage_on_the_agents_port(cluster: FakeCluster, local_port: int,
         writer.close()
 
     server = await asyncio.start_server(speak_http, "127.0.0.1", 0)
-    cluster.ports[15990] = server.sockets[0].getsockname()[1]
+    cluster.agent = server.sockets[0].getsockname()[1]
     async with server:
         failure = await _failure(Watched(cluster, tmp_path, wish(local_port)))
     assert failure.explanation.reference == "not-an-agent"
@@ -142,7 +142,7 @@ async def test_another_version_of_the_agent(cluster: FakeCluster, local_port: in
         writer.close()
 
     server = await asyncio.start_server(speak_another_version, "127.0.0.1", 0)
-    cluster.ports[15990] = server.sockets[0].getsockname()[1]
+    cluster.agent = server.sockets[0].getsockname()[1]
     async with server:
         failure = await _failure(Watched(cluster, tmp_path, wish(local_port)))
     assert failure.explanation.reference == "agent-version-mismatch"
@@ -193,11 +193,11 @@ async def test_a_killed_agent_is_replaced(
         statuses = cluster.objects["/api/v1/namespaces/staging/pods/checkout-1"]["status"]
         statuses["ephemeralContainerStatuses"][0]["state"] = {"terminated": {"exitCode": 137}}
         cluster.patched.clear()
-        forwarded, cluster.ports[15990] = cluster.ports[15990], 1
+        forwarded, cluster.agent = cluster.agent, 1
         agent.tunnels[-1].close()
         async with asyncio.timeout(10):
             await cluster.patched.wait()
-        cluster.ports[15990] = forwarded
+        cluster.agent = forwarded
         await watched.until(news.Ready, times=2)
         watched.session.stop("enough")
     names = [patch["spec"]["ephemeralContainers"][0]["name"] for patch in cluster.patches]
@@ -215,11 +215,11 @@ async def test_a_replaced_pod_is_followed(
         del cluster.objects["/api/v1/namespaces/staging/pods/checkout-1"]
         cluster.add_pod(pod_object("checkout-2"))
         cluster.patched.clear()
-        forwarded, cluster.ports[15990] = cluster.ports[15990], 1
+        forwarded, cluster.agent = cluster.agent, 1
         agent.tunnels[-1].close()
         async with asyncio.timeout(10):
             await cluster.patched.wait()
-        cluster.ports[15990] = forwarded
+        cluster.agent = forwarded
         await watched.until(news.Ready, times=2)
         watched.session.stop("enough")
     ready = [item for item in watched.items if isinstance(item, news.Ready)]

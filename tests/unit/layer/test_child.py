@@ -1,0 +1,65 @@
+"""The developer's process as a child."""
+
+import asyncio
+import os
+import signal
+import sys
+
+import pytest
+
+from kdev.errors import LocalFailure
+from kdev.layer import child
+
+
+async def test_exit_code() -> None:
+    """Its exit code is passed on, and its environment is the one it was given."""
+    running = await child.start([sys.executable, "-c", "import os; exit(int(os.environ['CODE']))"], {"CODE": "7"})
+    assert await running.wait() == 7
+    assert not running.running
+
+
+async def test_ended_by_a_signal() -> None:
+    """A process that a signal ended has the exit code a shell would give."""
+    running = await child.start(["sleep", "60"], os.environ)
+    running.send(signal.SIGTERM)
+    assert await running.wait() == 128 + signal.SIGTERM
+    running.send(signal.SIGTERM)  # nobody is hit
+
+
+async def test_end_by_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that does not end when it is asked to is killed."""
+    monkeypatch.setattr(child, "_GRACE", 0.05)
+    script = "trap '' TERM; echo; while :; do sleep 60; done"
+    reading, writing = os.pipe()
+    before = os.dup(1)
+    os.dup2(writing, 1)
+    try:
+        running = await child.start(["sh", "-c", script], os.environ)
+    finally:
+        os.dup2(before, 1)
+        for descriptor in (before, writing):
+            os.close(descriptor)
+    os.read(reading, 1)  # the trap is set
+    os.close(reading)
+    await running.end()
+    assert await running.wait() == 128 + signal.SIGKILL
+
+
+@pytest.mark.parametrize("foreground", [True, False])
+async def test_ctrl_c_reaches_it_once(foreground: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the terminal has sent to both is not sent again; what was sent to kdev alone is passed on."""
+    monkeypatch.setattr(child, "_in_foreground", lambda: foreground)
+    running = await child.start(["sleep", "60"], os.environ)
+    running.pass_on(signal.SIGINT)
+    if foreground:
+        running.pass_on(signal.SIGTERM)
+    async with asyncio.timeout(5):
+        assert await running.wait() == 128 + (signal.SIGTERM if foreground else signal.SIGINT)
+
+
+@pytest.mark.parametrize("command", ["/does/not/exist", "/etc/passwd", "/"])
+async def test_what_cannot_be_started(command: str) -> None:
+    """A program that is not there, or is none, is told."""
+    with pytest.raises(LocalFailure) as raised:
+        await child.start([command], {})
+    assert raised.value.explanation.reference == "command-not-started"
