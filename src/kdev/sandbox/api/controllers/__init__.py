@@ -1,0 +1,1 @@
+"""The cluster's controllers: pure plans from what is to what should be, and one loop that carries them out."""
