@@ -8,6 +8,7 @@ no more than NET_ADMIN. Where the kernel has no nfqueue, the connections stay an
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterable
 
@@ -89,7 +90,10 @@ class Nudge:
             self._give_up(error)
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(self._serve())
-            await self._follow(diagnostics)
+            try:
+                await self._follow(diagnostics)
+            except OSError as error:
+                self._give_up(error)
             serving.cancel()
         if self._rules is not None and not self._flows.shifted:
             self._rules.remove_guard()
@@ -97,7 +101,7 @@ class Nudge:
     def _install(self) -> None:
         self._queue = Queue(QUEUE_NUMBER, fail_open=True)
         self._netlink = NfTables()
-        rules = NudgeRules(self._netlink, guarded=self._insert)
+        rules = NudgeRules(self._netlink, _versions(self._hops), insert=self._insert)
         rules.install()
         self._rules = rules
 
@@ -190,3 +194,11 @@ class Nudge:
             rules.follow(watched=self._flows.watched, shifted=self._flows.shifted)
         mark = TRANSLATED_MARK if verdict.translated else None
         queue.accept(packet.number, payload=verdict.packet, mark=mark)
+
+
+def _versions(hops: Iterable[Hop]) -> frozenset[int]:
+    """The IP versions that the hops' connections may have; a node need not have both."""
+    named = (hop.source or hop.destination for hop in hops)
+    return frozenset(
+        itertools.chain.from_iterable((4, 6) if address is None else (address.version,) for address in named)
+    )

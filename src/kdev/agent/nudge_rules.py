@@ -70,7 +70,7 @@ _BIT_PRIORITY, _GUARD_PRIORITY = -150, -140
 _FLOWS, _SHIFTED = "flows", "shifted"
 """The sets' names: connections to look at, and among them those to translate."""
 
-_FAMILIES = (TableFamily.IP, TableFamily.IP6)
+_FAMILY = {4: TableFamily.IP, 6: TableFamily.IP6}
 """Each has tables of its own, since iptables' NFQUEUE target does not exist in family inet."""
 
 
@@ -79,12 +79,15 @@ class NudgeRules:
 
     Args:
         netlink: The socket that owns the rules.
-        guarded: Whether bytes may be inserted, for which the guard must stand.
+        versions: The IP versions of the connections.
+        insert: Whether bytes may be inserted, so that connections may become shifted.
     """
 
-    def __init__(self, netlink: NfTables, *, guarded: bool) -> None:
+    def __init__(self, netlink: NfTables, versions: Iterable[int], *, insert: bool) -> None:
         self._netlink = netlink
-        self._guarded = guarded
+        self._families = tuple(_FAMILY[version] for version in sorted(versions))
+        self._insert = insert
+        self._guarding = False
         self._elements: dict[tuple[str, TableFamily], frozenset[tuple[int, int]]] = {}
 
     def install(self) -> None:
@@ -101,15 +104,6 @@ class NudgeRules:
                 raise
             self._netlink.commit(*self._requests(queue_by_xtables))
 
-    def remove_guard(self) -> None:
-        """Take the guard away, when no connection with inserted bytes lives any more.
-
-        Raises:
-            NetlinkError: The kernel refused.
-        """
-        if self._guarded:
-            self._netlink.commit(*(delete_table(_guard_table(family)) for family in _FAMILIES))
-
     def follow(self, *, watched: Iterable[Connection], shifted: Iterable[Connection]) -> None:
         """Lead these connections' packets here and no others', and have the guard watch over the shifted ones.
 
@@ -118,8 +112,11 @@ class NudgeRules:
         """
         requests: list[Request] = []
         wanted = {_FLOWS: frozenset(watched), _SHIFTED: frozenset(shifted)}
+        guarding = self._guarding or bool(wanted[_SHIFTED])
+        if guarding and not self._guarding:
+            requests += itertools.chain.from_iterable(map(_guard, self._families))
         elements: dict[tuple[str, TableFamily], frozenset[tuple[int, int]]] = {}
-        for (name, connections), family in itertools.product(wanted.items(), _FAMILIES):
+        for (name, connections), family in itertools.product(wanted.items(), self._families):
             new = elements[name, family] = _elements(connections, family)
             old = self._elements.get((name, family), frozenset())
             if gone := sorted(old - new):
@@ -128,15 +125,23 @@ class NudgeRules:
                 requests.append(add_elements(_set(family, name), come))
         if requests:
             self._netlink.commit(*requests)
-        self._elements = elements
+        self._elements, self._guarding = elements, guarding
+
+    def remove_guard(self) -> None:
+        """Take the guard away, when no connection with inserted bytes lives any more.
+
+        Raises:
+            NetlinkError: The kernel refused.
+        """
+        if self._guarding:
+            self._netlink.commit(*(delete_table(_guard_table(family)) for family in self._families))
+            self._guarding = False
 
     def _requests(self, queueing: Callable[[int], Statement]) -> list[Request]:
         requests: list[Request] = []
-        for family in _FAMILIES:
-            if self._guarded:
-                requests += _guard(family)
+        for family in self._families:
             requests += _queue_rules(family, queueing(QUEUE_NUMBER))
-            if self._guarded:
+            if self._insert:
                 requests += _bit_rules(family)
         return requests
 
@@ -162,25 +167,31 @@ def _elements(connections: Iterable[Connection], family: TableFamily) -> frozens
 def _queue_rules(family: TableFamily, to_queue: Statement) -> list[Request]:
     """Both directions of the watched connections pass the queue.
 
-    A sidecar's packets pass hook output in both directions, a distant caller's arrive at prerouting.
+    A sidecar's packets pass hook output in both directions, a distant caller's arrive at prerouting. A translated
+    packet never comes twice, as it would when somebody's new chain moved ours while it was queued.
     """
     table = _table(family)
     output = Chain(table, "output", Base(ChainType.FILTER, Hook.OUTPUT, _BEFORE_CONNTRACK))
     arriving = Chain(table, "prerouting", Base(ChainType.FILTER, Hook.PREROUTING, _BEFORE_CONNTRACK))
+    fresh = negated(mark(TRANSLATED_MARK))
     return [
         add_table(table, owner=True),
         add_set(_set(family, _FLOWS), identifier=1),
         add_set(_set(family, _SHIFTED), identifier=2),
         add_chain(output),
         add_chain(arriving),
-        add_rule(output, tcp_dport_sport_in(_FLOWS), to_queue),
-        add_rule(output, tcp_sport_dport_in(_FLOWS), to_queue),
+        add_rule(output, fresh, tcp_dport_sport_in(_FLOWS), to_queue),
+        add_rule(output, fresh, tcp_sport_dport_in(_FLOWS), to_queue),
         add_rule(arriving, negated(in_interface("lo")), tcp_sport_dport_in(_FLOWS), to_queue),
     ]
 
 
 def _bit_rules(family: TableFamily) -> list[Request]:
-    """Packets of shifted connections put the bit on their connection."""
+    """Packets of shifted connections put the bit on their connection.
+
+    They stand before anything is shifted, since they switch connection tracking on where nothing else did, and
+    its chains must not come between a packet's queueing and its verdict.
+    """
     chain = Chain(_table(family), "mark", Base(ChainType.FILTER, Hook.OUTPUT, _BIT_PRIORITY))
     rules = [
         add_rule(chain, packets(_SHIFTED), connection_direction(direction), set_connection_mark_bits(bit))

@@ -14,11 +14,11 @@ from ipaddress import IPv4Interface, IPv6Interface, ip_address
 from pathlib import Path
 
 import pytest
-from tests.integration.netlink.namespaces import Namespace, new_namespace
 
 from kdev.mesh_adapters.interface import Hop
 from kdev.netlink.routes import Routes
 from kdev.netlink.sock_diag import SockDiag, State
+from tests.integration.netlink.namespaces import Namespace, new_namespace
 
 POD4, POD6 = "10.1.2.3", "fd00:1::3"
 PORT = 8080

@@ -4,6 +4,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
+import uvloop
+
+from kdev.agent.nudge import Nudge
+from kdev.agent.tap import Tap
 from tests.integration.netlink.namespaces import Namespace
 from tests.integration.nudge.conftest import (
     LISTENER_PORT,
@@ -15,9 +19,6 @@ from tests.integration.nudge.conftest import (
     running_traffic,
     running_traffic_h2,
 )
-
-from kdev.agent.nudge import Nudge
-from kdev.agent.tap import Tap
 
 pytestmark = pytest.mark.root
 
@@ -46,7 +47,7 @@ def test_every_connection_moves_and_no_request_fails(pod: Namespace, host: str, 
         return {key: before.get(key, 0) + after.get(key, 0) for key in before.keys() | after.keys()}
 
     with running_traffic(pod, host, clients=CLIENTS, headers=headers) as traffic:
-        seen = pod.call(lambda: asyncio.run(attach()))
+        seen = pod.call(lambda: uvloop.run(attach()))
     assert counts[0] == CLIENTS
     assert counts[-1] == 0
     assert {key: value for key, value in seen.items() if key.startswith("failed")} == {}
@@ -71,7 +72,7 @@ def test_http2_connections_move_at_a_goaway(pod: Namespace, host: str, tmp_path:
 
     seen: dict[str, int] = {}
     with running_traffic_h2(pod, host, tmp_path, connections=3, large=20_000_000) as traffic:
-        pod.call(lambda: asyncio.run(attach()))
+        pod.call(lambda: uvloop.run(attach()))
     assert (counts[0], counts[-1]) == (3, 0)
     assert {key: value for key, value in seen.items() if key.startswith("failed")} == {}
     assert seen["asked"] == 3

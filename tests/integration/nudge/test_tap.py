@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, ip_address
 
 import pytest
-from tests.integration.netlink.namespaces import Namespace
-from tests.integration.nudge.conftest import LISTENER_PORT, POD4, POD6, PORT, istio_hop
 
 from kdev.agent.tap import Tap
 from kdev.errors import AgentFailure
 from kdev.mesh_adapters.interface import Hop
+from tests.integration.netlink.namespaces import Namespace
+from tests.integration.nudge.conftest import LISTENER_PORT, POD4, POD6, PORT, istio_hop
 
 pytestmark = pytest.mark.root
 

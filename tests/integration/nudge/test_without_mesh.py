@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from ipaddress import IPv4Interface, IPv6Interface
 
 import pytest
+
+from kdev.netlink.routes import Routes
 from tests.integration.netlink.namespaces import Namespace, new_namespace
 from tests.integration.nudge.conftest import POD4, POD6
 from tests.integration.nudge.ends import DATED_HEAD, HEAD, connection, exchange, nudging
-
-from kdev.netlink.routes import Routes
 
 pytestmark = pytest.mark.root
 
