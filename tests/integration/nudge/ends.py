@@ -10,7 +10,7 @@ from tests.integration.netlink.namespaces import Namespace
 from tests.integration.nudge.conftest import PORT
 
 NUDGING = f"""
-import asyncio, sys
+import asyncio, signal, sys
 from ipaddress import ip_address
 from kdev.agent.nudge import Nudge
 from kdev.mesh_adapters.interface import Hop
@@ -18,6 +18,7 @@ def count(direct): print(direct, flush=True)
 async def main():
     hop = Hop(local=True, source=ip_address(sys.argv[1])) if sys.argv[1:] else Hop(local=False)
     nudge = Nudge([hop], [{PORT}], count)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, nudge.stop)
     await nudge.run()
     sys.exit(nudge.hindrance)
 asyncio.run(main())
@@ -41,15 +42,17 @@ def connection(
 
 
 @contextmanager
-def nudging(pod: Namespace, host: str, *, meshed: bool = True) -> Iterator["subprocess.Popen[str]"]:
-    """A process that has found one direct connection and watches it."""
+def nudging(
+    pod: Namespace, host: str, *, meshed: bool = True, hindered: bool = False
+) -> Iterator["subprocess.Popen[str]"]:
+    """A process that has found one direct connection and watches it; it fails in the end if it was hindered."""
     source = "::6" if ":" in host else "127.0.0.6"
     command = [*pod.entering(), sys.executable, "-c", NUDGING, *([source] if meshed else [])]
     with subprocess.Popen(command, pass_fds=[pod.descriptor], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "1\n"
-            while "elements = {" not in pod.run("nft", "list", "ruleset"):
+            while not hindered and "elements = {" not in pod.run("nft", "list", "ruleset"):
                 assert process.poll() is None
             yield process
         finally:
