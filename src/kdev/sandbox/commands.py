@@ -110,7 +110,7 @@ def run(  # noqa: PLR0917 - click passes every option
 
 @sandbox.command(context_settings=_CURL)
 @_named
-@click.option("--from", "origin", default=MESHED, show_default=True, metavar="POD|NS", help="Where to call from.")
+@click.option("--from", "origin", default=f"{MESHED}/storefront", show_default=True, metavar="POD|NS")
 @click.option("--plain", is_flag=True, help="Go past the sidecar, without mTLS: a STRICT service refuses.")
 @click.argument("arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar="URL [CURL'S OPTIONS]...")
 def curl(name: str, origin: str, *, plain: bool, arguments: tuple[str, ...]) -> None:

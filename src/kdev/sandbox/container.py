@@ -141,6 +141,7 @@ class Container:
             self._wait("ImagePullBackOff", f'Back-off pulling image "{reference}"')
             if await self._stopped_within(RETRY_IMAGE_AFTER):
                 return None
+        self.event("Normal", "Pulled", f'Container image "{reference}" already present on machine')
         return image
 
     async def _run(self, image: Image) -> int:
@@ -153,10 +154,11 @@ class Container:
             self._wait("CreateContainerConfigError", str(error))
             self.event("Warning", "Failed", f"Error: {error}")
             return 128
-        except LaunchError as error:
+        except (LaunchError, OSError) as error:
             self._fail_to_start(error)
             return 128
         self._plan, self.process = plan, process
+        self.event("Normal", "Created", f"Created container: {self.spec['name']}")
         self.record.run(f"kdev://{uuid.uuid4().hex}")
         self.record.started = "startupProbe" not in self.spec
         self.record.ready = self.record.started and "readinessProbe" not in self.spec
@@ -225,7 +227,7 @@ class Container:
 
     # ---- between runs
 
-    def _fail_to_start(self, error: LaunchError) -> None:
+    def _fail_to_start(self, error: Exception) -> None:
         if self._stopping.is_set():
             return
         said = f"failed to create containerd task: failed to start: {error}"

@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 from kdev.sandbox.checks import check
 from kdev.sandbox.container import Container
 from kdev.sandbox.execution import run_to_end
+from kdev.sandbox.interface import ContainerNotRunning
 from kdev.sandbox.namespaces import Namespace
 from kdev.sandbox.probes import Exec, Probe, Verdict
+from kdev.sandbox.processes import LaunchError
 
 _TITLES = {"startupProbe": "Startup", "readinessProbe": "Readiness", "livenessProbe": "Liveness"}
 
@@ -56,8 +58,12 @@ class Prober:
                 return
 
     async def _verdicts(self, container: Container, which: str) -> AsyncIterator[bool]:
-        """Whether the container is healthy, each time that enough answers in a row say so; for ever."""
-        probe = Probe.parse(container.spec[which], container.spec)
+        """Whether the container is healthy, each time that enough answers in a row say so; never for a bad probe."""
+        try:
+            probe = Probe.parse(container.spec[which], container.spec)
+        except ValueError as error:
+            container.event("Warning", "Unhealthy", f"{_TITLES[which]} probe errored: {error}")
+            return
         verdict = Verdict(probe)
         await asyncio.sleep(probe.initial_delay)
         while True:
@@ -72,7 +78,10 @@ class Prober:
         try:
             async with asyncio.timeout(probe.timeout):
                 if isinstance(probe.check, Exec):
-                    code = await run_to_end(container, probe.check.command)
+                    try:
+                        code = await run_to_end(container, probe.check.command)
+                    except (LaunchError, ContainerNotRunning) as error:
+                        return str(error)
                     return "" if code == 0 else f"command exited with code {code}"
                 return await check(self._node, container.sandbox.ip, probe.check)
         except TimeoutError:

@@ -5,6 +5,7 @@ Source: istio tools/istio-iptables/pkg/capture/run.go with arguments
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 from kdev.netlink.expressions import (
@@ -54,7 +55,14 @@ _REDIRECT = Chain(_TABLE, "ISTIO_REDIRECT")
 _IN_REDIRECT = Chain(_TABLE, "ISTIO_IN_REDIRECT")
 _ISTIO_OUTPUT = Chain(_TABLE, "ISTIO_OUTPUT")
 
-_LOOPBACK = IPv4Address("127.0.0.1")
+
+def _without_needs(match: Match) -> Match:
+    """A table of family ip sees IPv4 alone: asking for it, as others must, confuses ``nft`` when it reads the rules."""
+    return replace(match, needs=())
+
+
+_TO_LOOPBACK = _without_needs(destination(IPv4Address("127.0.0.1")))
+_FROM_SIDECAR = _without_needs(source(INBOUND_SOURCE))
 
 
 def capture(pod: Namespace) -> None:
@@ -81,17 +89,17 @@ def _inbound() -> Iterator[Request]:
 def _outbound() -> Iterator[Request]:
     yield add_rule(_OUTPUT, jump(_ISTIO_OUTPUT.name))
     # The sidecar's calls to its own app: the decrypted hop.
-    yield add_rule(_ISTIO_OUTPUT, out_interface("lo"), source(INBOUND_SOURCE), return_())
+    yield add_rule(_ISTIO_OUTPUT, out_interface("lo"), _FROM_SIDECAR, return_())
     yield from _owner_rules(socket_uid(PROXY_UID))
     yield from _owner_rules(socket_gid(PROXY_UID))
-    yield add_rule(_ISTIO_OUTPUT, destination(_LOOPBACK), return_())
+    yield add_rule(_ISTIO_OUTPUT, _TO_LOOPBACK, return_())
     yield add_rule(_ISTIO_OUTPUT, jump(_REDIRECT.name))
 
 
 def _owner_rules(proxy: Match) -> Iterator[Request]:
     """A self-call of the sidecar goes in again through it; loopback of others and the sidecar's own calls pass."""
     loopback = out_interface("lo")
-    foreign = (negated(destination(_LOOPBACK)), negated(tcp_dport(HBONE_PORT)))
+    foreign = (negated(_TO_LOOPBACK), negated(tcp_dport(HBONE_PORT)))
     yield add_rule(_ISTIO_OUTPUT, loopback, *foreign, proxy, jump(_IN_REDIRECT.name))
     yield add_rule(_ISTIO_OUTPUT, loopback, negated(proxy), return_())
     yield add_rule(_ISTIO_OUTPUT, proxy, return_())

@@ -1,0 +1,143 @@
+"""What a container is here: identity, rights, process namespaces, restarts, and what a kubelet reports."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.sandbox.conftest import Sandbox
+
+pytestmark = pytest.mark.root
+
+
+def _apply(sandbox: Sandbox, name: str, *containers: dict[str, Any], **spec: Any) -> None:
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "lab"},
+        "spec": {
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{"image": "host", **c} for c in containers],
+            **spec,
+        },
+    }
+    applied = sandbox.kubectl("apply", "-f", "-", stdin=json.dumps(pod))
+    assert applied.returncode == 0, applied.stderr
+
+
+def _until(sandbox: Sandbox, name: str, accepted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The pod's status once it is accepted."""
+    deadline = time.monotonic() + 60
+    while True:
+        shown = sandbox.kubectl("-n", "lab", "get", "pod", name, "-o", "json")
+        status: dict[str, Any] = json.loads(shown.stdout)["status"]
+        if accepted(status):
+            return status
+        assert time.monotonic() < deadline, status
+
+
+def _state(status: dict[str, Any]) -> dict[str, Any]:
+    statuses = status.get("containerStatuses") or [{"state": {}}]
+    state: dict[str, Any] = statuses[0]["state"]
+    return state
+
+
+def _output(sandbox: Sandbox, name: str, script: str, **context: Any) -> list[str]:
+    """What a shell script prints as the first process of a container."""
+    container = {"name": "app", "command": ["sh", "-c", script], "securityContext": context}
+    _apply(sandbox, name, container, restartPolicy="Never")
+    _until(sandbox, name, lambda status: status["phase"] in {"Succeeded", "Failed"})
+    return sandbox.kubectl("-n", "lab", "logs", name).stdout.splitlines()
+
+
+def test_user_groups_and_capabilities_are_the_specs(sandbox: Sandbox) -> None:
+    """A container has exactly the user, groups and capabilities that its securityContext says."""
+    script = "id -u; id -g; grep -E 'CapBnd|CapEff|NoNewPrivs|Groups' /proc/self/status"
+    dropped = {"drop": ["ALL"], "add": ["NET_ADMIN"]}
+    lines = _output(sandbox, "rights", script, runAsGroup=0, capabilities=dropped, allowPrivilegeEscalation=False)
+    assert lines[:2] == ["0", "0"]
+    assert dict(line.split(":\t") for line in lines[2:]) == {
+        "Groups": "0 ",
+        "CapEff": f"{1 << 12:016x}",
+        "CapBnd": f"{1 << 12:016x}",
+        "NoNewPrivs": "1",
+    }
+
+
+def test_other_users_have_no_capabilities(sandbox: Sandbox) -> None:
+    """Kubernetes gives users other than root none, whatever is added."""
+    lines = _output(sandbox, "user", "id -u; grep CapEff /proc/self/status", runAsUser=1234)
+    assert lines == ["1234", "CapEff:\t0000000000000000"]
+
+
+def test_the_first_process_is_number_one_and_alone(sandbox: Sandbox) -> None:
+    """A container has a process namespace, a host name and an interface of its own."""
+    lines = _output(sandbox, "alone", "echo $$; hostname; ls /sys/class/net >/dev/null; ls /run; ls -d /proc/[0-9]*")
+    assert lines[:2] == ["1", "alone"]
+    assert "kdev" in lines
+    assert len([line for line in lines if line.startswith("/proc/")]) <= 2
+
+
+def test_an_image_that_does_not_exist_is_reported_as_by_a_kubelet(sandbox: Sandbox) -> None:
+    """ErrImagePull, with an event that says why."""
+    _apply(sandbox, "nginx", {"name": "app", "image": "nginx:1.27"})
+    waiting = _until(sandbox, "nginx", lambda s: _state(s).get("waiting", {}).get("reason") == "ErrImagePull")
+    assert "no registry" in _state(waiting)["waiting"]["message"]
+
+
+def test_a_program_that_does_not_exist_is_a_run_container_error(sandbox: Sandbox) -> None:
+    """The kernel's refusal is in the container's status."""
+    _apply(sandbox, "typo", {"name": "app", "command": ["/no/such/program"]}, restartPolicy="Never")
+    status = _until(sandbox, "typo", lambda s: _state(s).get("waiting", {}).get("reason") == "RunContainerError")
+    assert "No such file" in _state(status)["waiting"]["message"]
+
+
+def test_a_container_that_ends_is_started_again_and_backs_off(sandbox: Sandbox) -> None:
+    """The first restart is immediate, the next one waits, and the last exit code and log are kept."""
+    _apply(sandbox, "crash", {"name": "app", "command": ["sh", "-c", "echo run; exit 3"]})
+    status = _until(sandbox, "crash", lambda s: _state(s).get("waiting", {}).get("reason") == "CrashLoopBackOff")
+    container = status["containerStatuses"][0]
+    assert container["lastState"]["terminated"]["exitCode"] == 3
+    assert container["restartCount"] >= 1
+    assert sandbox.kubectl("-n", "lab", "logs", "crash", "--previous").stdout == "run\n"
+
+
+def test_a_failed_liveness_probe_restarts_the_container(sandbox: Sandbox) -> None:
+    """A container whose probe fails often enough is ended and begins anew."""
+    probe = {"exec": {"command": ["false"]}, "periodSeconds": 1, "failureThreshold": 1}
+    _apply(sandbox, "sick", {"name": "app", "command": ["sleep", "1000"], "livenessProbe": probe})
+    status = _until(sandbox, "sick", lambda s: (s.get("containerStatuses") or [{}])[0].get("restartCount", 0) > 0)
+    assert status["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] in {137, 143}
+
+
+def test_an_ephemeral_container_joins_the_process_namespace_of_its_target(sandbox: Sandbox) -> None:
+    """With a target it sees the target's processes; its exit code is reported."""
+    _apply(sandbox, "target", {"name": "app", "command": ["sleep", "1000"]})
+    _until(sandbox, "target", lambda s: "running" in _state(s))
+    look = ("--image=host", "--container=look", "--target=app", "--profile=general")
+    started = sandbox.kubectl("-n", "lab", "debug", "target", *look, "--", "sh", "-c", "cat /proc/1/comm; exit 4")
+    assert started.returncode == 0, started.stderr
+    status = _until(sandbox, "target", lambda s: "terminated" in s["ephemeralContainerStatuses"][0]["state"])
+    assert status["ephemeralContainerStatuses"][0]["state"]["terminated"]["exitCode"] == 4
+    assert sandbox.kubectl("-n", "lab", "logs", "target", "-c", "look").stdout == "sleep\n"
+
+
+def test_containers_may_share_their_processes(sandbox: Sandbox) -> None:
+    """shareProcessNamespace: one container sees the other's program."""
+    seeing = {"name": "app", "command": ["sh", "-c", "until grep -qs 4242 /proc/[0-9]*/cmdline; do :; done; echo seen"]}
+    other = {"name": "other", "command": ["sleep", "4242"]}
+    _apply(sandbox, "sharing", seeing, other, shareProcessNamespace=True)
+    deadline = time.monotonic() + 30
+    while "seen" not in sandbox.kubectl("-n", "lab", "logs", "sharing", "-c", "app").stdout:
+        assert time.monotonic() < deadline
+
+
+def test_status_tells_the_hosts_process_numbers(sandbox: Sandbox) -> None:
+    """The pids of ``status`` are those of the host's /proc."""
+    pod = sandbox.pods("staging", "storefront")[0]
+    pids = {each["name"]: each["pid"] for each in pod["containers"]}
+    assert b"bookstore" in Path(f"/proc/{pids['storefront']}/cmdline").read_bytes()
+    assert b"sidecar" in Path(f"/proc/{pids['istio-proxy']}/cmdline").read_bytes()
