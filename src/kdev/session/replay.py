@@ -162,16 +162,14 @@ class Replay(asyncio.Protocol):
             self._dialling = self._tasks.create_task(self._dial_again())
 
     async def _dial_first(self) -> None:
-        accepted = await self._connect()
-        if accepted:
+        if await self._connect():
             self._incoming.accept(self)
         else:
             self._incoming.refuse()
 
     async def _dial_again(self) -> None:
         """Dial for the next request; where the process is gone, the agent shall ask again with a new stream."""
-        accepted = await self._connect()
-        if accepted:
+        if await self._connect():
             self._advance()
         else:
             self._stream.abort()

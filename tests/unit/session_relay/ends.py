@@ -54,6 +54,18 @@ class AgentEnd(asyncio.Protocol):
         self.lost.set_result(exc)
 
 
+async def stalled(agent: AgentEnd) -> int:
+    """Wait until the agent's stream gets nothing out any more, and return how many bytes are left in it.
+
+    Nothing tells that every buffer on the way is full, so this looks until the number stands still.
+    """
+    sizes: list[int] = []
+    while len(sizes) < 10 or len(set(sizes[-10:])) > 1:
+        await asyncio.sleep(0.01)
+        sizes.append(agent.stream.get_write_buffer_size())
+    return sizes[-1]
+
+
 @dataclass
 class Laptop:
     """The tunnel, and what the relay reported."""

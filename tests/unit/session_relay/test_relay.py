@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from kdev.tunnel.half_close import half_close
-from tests.unit.session_relay.ends import LocalServer
+from tests.unit.session_relay.ends import LocalServer, stalled
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
@@ -152,7 +152,7 @@ async def test_a_process_that_does_not_read_holds_the_agent_back(serving, server
         agent = laptop.open()
         reader, writer = await server.connection()
         agent.stream.write(body)
-        await agent.paused.wait()
+        assert await stalled(agent) > 0
         half_close(agent.stream)
         assert await reader.read() == body
         writer.close()

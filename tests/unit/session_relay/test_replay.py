@@ -9,7 +9,7 @@ from kdev.session.replay import Answered
 from kdev.tunnel.half_close import half_close
 from kdev.tunnel.records import CUT, encode_records
 from kdev.tunnel.streams import StreamForm
-from tests.unit.session_relay.ends import POD_PORT, AgentEnd, Laptop, LocalServer
+from tests.unit.session_relay.ends import POD_PORT, AgentEnd, Laptop, LocalServer, stalled
 
 GET = b"GET /a?b=1 HTTP/1.1\r\nHost: pod\r\n\r\n"
 POST = b"POST /p HTTP/1.1\r\nHost: pod\r\nContent-Length: 4\r\n\r\n"
@@ -140,6 +140,19 @@ async def test_a_message_that_was_cut_is_not_taken_for_a_whole_one(
             second[1].close()
 
 
+async def test_what_came_before_the_streams_end_is_played(serving, server: LocalServer) -> None:
+    """The agent may end a stream at once behind its last request; the stream ends when that is answered."""
+    async with serving(server.port) as laptop:
+        agent = mirror(laptop, GET, GET)
+        half_close(agent.stream)
+        connection = await server.connection()
+        for _ in range(2):
+            await answer(connection, GET, OK)
+            assert (await laptop.answered.get()).status == 200
+        assert await agent.bytes.read() == b""
+        connection[1].close()
+
+
 async def test_a_stream_that_is_reset_aborts_the_request(serving, server: LocalServer) -> None:
     """The agent that dies within an upload leaves no request that looks complete."""
     async with serving(server.port) as laptop:
@@ -153,7 +166,10 @@ async def test_a_stream_that_is_reset_aborts_the_request(serving, server: LocalS
         writer.close()
 
 
-async def test_a_process_that_dies_within_a_request_is_dialled_for_the_next(serving, server: LocalServer) -> None:
+@pytest.mark.parametrize("rest", [encode_records(b"body", last=True), CUT], ids=["whole", "cut"])
+async def test_a_process_that_dies_within_a_request_is_dialled_for_the_next(
+    rest: bytes, serving, server: LocalServer
+) -> None:
     """The rest of the broken request is dropped."""
     async with serving(server.port) as laptop:
         agent = laptop.open(form=StreamForm.RECORDS)
@@ -162,7 +178,7 @@ async def test_a_process_that_dies_within_a_request_is_dialled_for_the_next(serv
         await reader.readexactly(len(POST))
         writer.close()
         assert await laptop.answered.get() == Answered(POD_PORT, "POST", "/p", None)
-        agent.stream.write(encode_records(b"body", last=True) + encode_records(GET, last=True))
+        agent.stream.write(rest + encode_records(GET, last=True))
         second = await server.connection()
         await answer(second, GET, OK)
         assert (await laptop.answered.get()).status == 200
@@ -254,7 +270,7 @@ async def test_a_large_body_waits_for_a_slow_process(serving, server: LocalServe
     async with serving(server.port) as laptop:
         agent = mirror(laptop, head + bytes(8388608), GET)
         connection = await server.connection()
-        await agent.paused.wait()
+        assert await stalled(agent) > 0
         await answer(connection, head + bytes(8388608), OK)
         await answer(connection, GET, OK)
         connection[1].close()
