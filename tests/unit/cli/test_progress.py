@@ -73,7 +73,7 @@ async def test_the_spinner_goes_when_its_step_ends(monkeypatch: pytest.MonkeyPat
     import asyncio
 
     async with asyncio.timeout(5):
-        while not terminal.spinning:
+        while not terminal.spinning:  # noqa: ASYNC110 - a turn of the loop is what it waits for
             await asyncio.sleep(0)
     terminal(news.StepEnded(step="Find x", seconds=2))
     assert not terminal.spinning
