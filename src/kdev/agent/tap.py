@@ -105,8 +105,19 @@ class Tap:
     ) -> None:
         self.close()
 
+    def drop(self) -> None:
+        """Lead no more connections here; may be called from any thread, and again.
+
+        Connections that are here stay, and need the table for it: without any nat chain in the namespace the kernel
+        translates addresses no more, and their next packet would be reset. So the table stays until ``close``.
+        """
+        try:
+            self.set_ports(())
+        except AgentFailure:
+            self.close()
+
     def close(self) -> None:
-        """Drop the tap; may be called from any thread, and again. Connections led through the agent stay there."""
+        """Remove the table; may be called from any thread, and again."""
         netlink, self._netlink = self._netlink, None
         if netlink is None:
             return

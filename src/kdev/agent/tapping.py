@@ -46,7 +46,7 @@ class Tapped:
     def drop(self) -> None:
         """Lead no more connections here; those that are here stay."""
         self._nudge.stop()
-        self._tap.close()
+        self._tap.drop()
 
 
 def recognise(pod: PodFacts) -> Mesh:
@@ -100,7 +100,7 @@ async def tapped(
         group.create_task(nudge.run())
         stack.callback(nudge.stop)
         stack.callback(keeping.cancel)
-        watchdog = stack.enter_context(Watchdog(tap.close))
+        watchdog = stack.enter_context(Watchdog(tap.drop))
         yield Tapped(mesh, tap, watchdog, nudge)
 
 
