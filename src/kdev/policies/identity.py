@@ -9,11 +9,11 @@ import re
 from functools import lru_cache
 from typing import Protocol
 
-_PAIR = re.compile(rb'[ \t]*([A-Za-z]+)=("(?:[^"\\]|\\.)*+"|[^",;]*+)[ \t]*(?=[,;]|\Z)', re.DOTALL)
 MAX_PAIRS = 512
 """Pairs that are read of a value. Each proxy on the way adds about six; a client could send tens of thousands, each of
 which costs a step. A caller who does is not recognised."""
 
+_PAIR = re.compile(rb'[ \t]*([A-Za-z]+)=("(?:[^"\\]|\\.)*+"|[^",;]*+)[ \t]*(?=[,;]|\Z)', re.DOTALL)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 
