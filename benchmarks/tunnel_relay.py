@@ -28,7 +28,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 1024\r\n\r\n" + b"x" * 1024
 STREAMS = (1, 16, 64)
 
 
-class Asking(asyncio.Protocol):
+class _Asking(asyncio.Protocol):
     """Keeps one request in flight."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Asking(asyncio.Protocol):
             self._transport.write(REQUEST)
 
 
-class Answering(asyncio.Protocol):
+class _Answering(asyncio.Protocol):
     """Answers every request."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -75,7 +75,7 @@ async def answer(end: socket.socket, pipe: Pipe) -> None:
     """The laptop's end: tells its CPU time whenever asked, until told to stop."""
 
     def accept(incoming: IncomingStream) -> None:
-        incoming.accept(Answering())
+        incoming.accept(_Answering())
 
     await connected(Tunnel(Role.CLIENT, accept_streams(accept)), end)
     stopped = asyncio.Event()
@@ -99,10 +99,10 @@ async def ask(end: socket.socket, pipe: Pipe, seconds: float) -> None:
     """The agent's end: measures."""
     tunnel = Tunnel(Role.SERVER)
     await connected(tunnel, end)
-    askers: list[Asking] = []
+    askers: list[_Asking] = []
     for streams in STREAMS:
         while len(askers) < streams:
-            askers.append(Asking())
+            askers.append(_Asking())
             open_stream(tunnel, 8080, StreamForm.RAW, askers[-1])
         await asyncio.sleep(0.2)
         pipe.send(True)

@@ -83,6 +83,7 @@ class Tunnel(asyncio.Protocol):
         self._flush_scheduled = False
         self._receiving = False
         self._timer: asyncio.TimerHandle | None = None
+        self._failure: Exception | None = None
 
     # ---- what its user asks
 
@@ -168,7 +169,11 @@ class Tunnel(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The carrier is gone, and with it every stream."""
-        self._lose(exc)
+        self._failure = self._failure or exc
+        self._lose_streams()
+        if self._timer is not None:
+            self._timer.cancel()
+        self.lost.set_result(self._failure)
 
     # ---- what the streams tell
 
@@ -278,24 +283,22 @@ class Tunnel(asyncio.Protocol):
         carrier = self._carrier
         if carrier is None:
             return
+        self._failure = failure
+        self._lose_streams()
+        if self._timer is not None:
+            self._timer.cancel()
         if isinstance(failure, ConnectionResetError):
             carrier.abort()
         else:
             carrier.write(self._yamux.data_to_send())
             carrier.close()
-            self._loop.call_later(FAREWELL, carrier.abort)
-        self._lose(failure)
+            self._timer = self._loop.call_later(FAREWELL, carrier.abort)
 
-    def _lose(self, failure: Exception | None) -> None:
+    def _lose_streams(self) -> None:
         self._carrier = None
-        if self._timer is not None:
-            self._timer.cancel()
         for stream in list(self._streams.values()):
             reason = ConnectionResetError("the tunnel is gone")
-            reason.__cause__ = failure
+            reason.__cause__ = self._failure
             stream.lose(reason)
-        self._streams.clear()
         self._lingering.clear()
         self._waiting.clear()
-        if not self.lost.done():
-            self.lost.set_result(failure)

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from tests.integration.tunnel.conftest import reference
 
 from kdev.tunnel.half_close import half_close
 from kdev.tunnel.transport import Tunnel
 from kdev.tunnel.tunnel_stream import TunnelStream
 from kdev.tunnel.yamux.connection import Role
+from tests.integration.tunnel.conftest import reference
 
 ROLES = pytest.mark.parametrize("role", Role, ids=lambda role: role.name.lower())
 

@@ -104,4 +104,3 @@ async def joined_with(acceptor: Acceptor, **options: Any) -> AsyncIterator[tuple
         for tunnel in tunnels:
             tunnel.close()
             await tunnel.lost
-        await asyncio.sleep(0.001)  # lets the carriers run their own closing callbacks

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.tunnel.ends import Recorder, joined_with
 
 from kdev.tunnel.control import QUEUE_LIMIT, ControlChannel, control_acceptor
 from kdev.tunnel.framing import MESSAGE_LIMIT, MessageReader, encode_message
@@ -27,6 +26,7 @@ from kdev.tunnel.messages import (
 )
 from kdev.tunnel.transport import Tunnel
 from kdev.tunnel.yamux.protocol_error import LocalProtocolError, RemoteProtocolError
+from tests.unit.tunnel.ends import Recorder, joined_with
 
 SHADOW = Shadow(
     mode=Mode.STEAL,

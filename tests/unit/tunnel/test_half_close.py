@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import cast
 
 import pytest
-from tests.unit.tunnel.ends import Recorder
 
 from kdev.tunnel.half_close import half_close
+from tests.unit.tunnel.ends import Recorder
 
 MORE_THAN_A_SOCKET_HOLDS = 4 * 1024 * 1024
 

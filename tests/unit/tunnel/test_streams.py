@@ -5,7 +5,6 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.tunnel.ends import Recorder, joined_with
 
 from kdev.tunnel.half_close import half_close
 from kdev.tunnel.stream_accepting import IncomingStream, accept_streams
@@ -13,6 +12,7 @@ from kdev.tunnel.stream_opening import open_stream
 from kdev.tunnel.streams import HEAD_LIMIT, StreamForm, StreamHead, decode_head, encode_head
 from kdev.tunnel.tunnel_stream import TunnelStream
 from kdev.tunnel.yamux.protocol_error import RemoteProtocolError
+from tests.unit.tunnel.ends import Recorder, joined_with
 
 
 class _Laptop:

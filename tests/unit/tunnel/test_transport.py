@@ -5,7 +5,6 @@ import socket
 from typing import Any
 
 import pytest
-from tests.unit.tunnel.ends import Ends, Recorder, joined
 
 from kdev.tunnel.half_close import half_close
 from kdev.tunnel.transport import Tunnel
@@ -14,6 +13,7 @@ from kdev.tunnel.yamux.frames import INITIAL_WINDOW, Flag, FrameType, GoAwayCode
 from kdev.tunnel.yamux.keep_alive import KeepAlive
 from kdev.tunnel.yamux.limits import Limits
 from kdev.tunnel.yamux.protocol_error import RemoteProtocolError
+from tests.unit.tunnel.ends import Ends, Recorder, joined
 
 
 async def opened(ends: Ends) -> tuple[Recorder, Recorder]:
@@ -52,8 +52,8 @@ async def test_large_transfers_on_many_streams_arrive_whole() -> None:
 
 async def test_what_is_written_in_one_turn_leaves_in_one_write() -> None:
     """The carrier sees one write for all streams' frames of a turn."""
-    carrier = _Carrier()
     tunnel = Tunnel(Role.CLIENT)
+    carrier = _Carrier(tunnel)
     tunnel.connection_made(carrier)
     one, two = tunnel.open(Recorder()), tunnel.open(Recorder())
     one.write(b"a")
@@ -63,6 +63,7 @@ async def test_what_is_written_in_one_turn_leaves_in_one_write() -> None:
     await asyncio.sleep(0)
     assert len(carrier.writes) == 1
     tunnel.close()
+    await tunnel.lost
 
 
 async def test_a_paused_reader_pauses_its_writer_and_nobody_else() -> None:
@@ -84,8 +85,8 @@ async def test_a_paused_reader_pauses_its_writer_and_nobody_else() -> None:
 
 async def test_a_full_carrier_pauses_every_stream_that_writes() -> None:
     """While the carrier takes nothing, one write is kept for each stream; afterwards they have turns."""
-    carrier = _Carrier()
     tunnel = Tunnel(Role.CLIENT)
+    carrier = _Carrier(tunnel)
     tunnel.connection_made(carrier)
     protocols = [Recorder(), Recorder()]
     streams = [tunnel.open(protocol) for protocol in protocols]
@@ -103,6 +104,7 @@ async def test_a_full_carrier_pauses_every_stream_that_writes() -> None:
     frames = [(1, 65536), (3, 65536), (1, 34464), (3, 34464)]
     assert sent == b"".join(encode(FrameType.DATA, 0, stream, size) + b"z" * size for stream, size in frames)
     tunnel.close()
+    await tunnel.lost
 
 
 async def test_writing_pauses_and_resumes_at_the_set_limits() -> None:
@@ -264,8 +266,8 @@ async def test_when_the_carrier_is_gone_every_stream_is() -> None:
 
 async def test_garbage_ends_the_tunnel() -> None:
     """What is no frame ends everything, and the other end is told why before the carrier closes."""
-    carrier = _Carrier()
     tunnel = Tunnel(Role.SERVER)
+    carrier = _Carrier(tunnel)
     tunnel.connection_made(carrier)
     tunnel.data_received(b"GET / HTTP/1.1\r\n\r\n")
     assert isinstance(await tunnel.lost, RemoteProtocolError)
@@ -275,8 +277,8 @@ async def test_garbage_ends_the_tunnel() -> None:
 
 async def test_go_away_with_an_error_ends_the_tunnel() -> None:
     """An end that the other accuses of an error does not go on."""
-    carrier = _Carrier()
     tunnel = Tunnel(Role.SERVER)
+    carrier = _Carrier(tunnel)
     tunnel.connection_made(carrier)
     tunnel.data_received(encode(FrameType.GO_AWAY, 0, 0, GoAwayCode.INTERNAL_ERROR))
     assert isinstance(await tunnel.lost, RemoteProtocolError)
@@ -302,8 +304,8 @@ async def test_an_end_without_an_acceptor_resets_streams() -> None:
 
 async def test_a_silent_peer_is_given_up() -> None:
     """Pings go out; when nothing at all comes back the carrier is aborted and the streams are lost."""
-    carrier = _Carrier()
     tunnel = Tunnel(Role.CLIENT, keep_alive=KeepAlive(interval=0.001, misses=2))
+    carrier = _Carrier(tunnel)
     tunnel.connection_made(carrier)
     near = Recorder()
     tunnel.open(near)
@@ -355,14 +357,15 @@ async def test_extra_information_is_the_carriers_except_its_socket() -> None:
         assert stream.get_extra_info("socket", "none") == "none"
         assert stream.get_extra_info("nothing", "default") == "default"
         tunnel.close()
-        await asyncio.sleep(0.01)
+        await tunnel.lost
 
 
 class _Carrier(asyncio.Transport):
     """A carrier that remembers what it was asked to do."""
 
-    def __init__(self) -> None:
+    def __init__(self, tunnel: Tunnel) -> None:
         super().__init__()
+        self.tunnel = tunnel
         self.writes: list[bytes] = []
         self.closed = False
 
@@ -373,7 +376,8 @@ class _Carrier(asyncio.Transport):
         return self.closed
 
     def close(self) -> None:
-        self.closed = True
+        self.abort()
 
     def abort(self) -> None:
         self.closed = True
+        asyncio.get_running_loop().call_soon(self.tunnel.connection_lost, None)

@@ -5,13 +5,13 @@ from collections import defaultdict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.fuzz.yamux_decoder import decode
 
 from kdev.tunnel.yamux.connection import Connection, Role
 from kdev.tunnel.yamux.events import DataReceived, StreamEnded, StreamOpened, StreamReset
 from kdev.tunnel.yamux.frames import INITIAL_WINDOW
 from kdev.tunnel.yamux.limits import Limits
 from kdev.tunnel.yamux.stream import Stream
+from tests.fuzz.yamux_decoder import decode
 
 LIMITS = Limits(frame=1000, buffered=64 * INITIAL_WINDOW)
 
@@ -144,10 +144,10 @@ class BackToBack(RuleBasedStateMachine):
 
 
 TestBackToBack = BackToBack.TestCase
-TestBackToBack.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestBackToBack.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.binary(max_size=40), max_size=8))
 def test_any_bytes_end_in_events_or_a_protocol_error(pieces: list[bytes]) -> None:
     """Random bytes neither crash the decoder nor make it hold more than its limits."""
@@ -171,7 +171,7 @@ FRAMES = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(FRAMES, max_size=12))
 def test_any_frames_end_in_events_or_a_protocol_error(frames: list[bytes]) -> None:
     """Frames that look right and make no sense neither crash the decoder nor make it hold more than its limits."""
