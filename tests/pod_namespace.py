@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -92,6 +93,14 @@ class PodNamespace:
         """Wait until something accepts there."""
         self.run(sys.executable, "-c", _CONNECT, address, str(port))
 
+    def await_connection(self, address: str, port: int) -> None:
+        """Wait until somebody is connected there."""
+        listing = ("ss", "-Htn", "state", "established", "dst", f"{address}:{port}")
+        for _ in range(1000):
+            if self.run(*listing):
+                return
+        raise AssertionError(f"nobody connects to {address}:{port}")
+
     def agent(self, key: SigningKey, *, port: int = 15990) -> subprocess.Popen[bytes]:
         """Start the agent, ready for one laptop with this key, with the capabilities that its container has."""
         settings = Settings("test", bytes(key.verify_key), "tests@here", port)
@@ -119,7 +128,7 @@ class PodNamespace:
             )  # fmt: skip
         process.log = log  # type: ignore[attr-defined]  # for whoever asks what it said
         self._stack.callback(_end, process)
-        _await_line(process, log, ready)
+        await_in(log, ready, process)
         return process
 
 
@@ -173,18 +182,15 @@ def _plain(message: Shadow) -> object:
     return msgspec.to_builtins(message)
 
 
-def _await_line(process: subprocess.Popen[bytes], log: Path, ready: bytes) -> None:
-    if not ready:
-        return
-    for _ in range(1000):
-        if ready in log.read_bytes():
+def await_in(log: Path, text: bytes, process: subprocess.Popen[bytes] | None = None) -> None:
+    """Wait until a log has this text; at once an error when the process that writes it has ended without."""
+    for _ in range(1500):
+        if text in log.read_bytes():
             return
-        try:
-            process.wait(0.02)
-        except subprocess.TimeoutExpired:
-            continue
-        break
-    raise AssertionError(f"{process.args}: {log.read_text()}")
+        if process is not None and process.poll() is not None:
+            break
+        time.sleep(0.02)
+    raise AssertionError(f"{text!r} is not in: {log.read_text()}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
