@@ -43,6 +43,7 @@ class _Sending(asyncio.Protocol):
         self._send()
 
     def data_received(self, data: bytes) -> None:
+        assert data == b"."
         self.done.set_result(None)
 
     def _send(self) -> None:
