@@ -24,6 +24,8 @@ class LocalProcess:
     def __init__(self, command: tuple[str, ...]) -> None:
         self._command = command
         self._child: child.Child | None = None
+        self._starting = False
+        self._early: list[signal.Signals] = []
 
     async def start(self) -> child.Child:
         """Start it.
@@ -31,7 +33,10 @@ class LocalProcess:
         Raises:
             LocalFailure: It cannot be started.
         """
+        self._starting = True
         self._child = await child.start(self._command, os.environ)
+        for number in self._early:
+            self._child.pass_on(number)
         return self._child
 
     @contextlib.contextmanager
@@ -51,7 +56,9 @@ class LocalProcess:
                 loop.remove_signal_handler(number)
 
     def _received(self, number: signal.Signals, session: Session) -> None:
-        if self._child is not None and self._child.running:
+        if self._starting and self._child is None:
+            self._early.append(number)  # it exists, and the loop has not been told yet
+        elif self._child is not None and self._child.running:
             self._child.pass_on(number)
         elif number.name in _ENDING:
             session.stop(f"interrupted by {number.name}")
