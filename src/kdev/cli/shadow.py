@@ -87,12 +87,21 @@ def shadow(target: str, command: tuple[str, ...], namespace: str | None, context
         timeout=timeout,
         exclude_probes=options["exclude_probes"],
         image=options["agent_image"],
-        owner=f"{getpass.getuser()}@{socket.gethostname()}",
+        owner=_owner(),
         command=command,
     )
     if options["dry_run"]:
         return _run(_print_plan(selection, wish, options["output"]))
     return _run(_session(selection, wish, options["progress"], options["output"]))
+
+
+def _owner() -> str:
+    """Who runs this, for the audit line and for a second developer at the same pod."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"
 
 
 def _refuse_two_writers() -> None:

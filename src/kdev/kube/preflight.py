@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 
+from kdev.errors import ClusterFailure
 from kdev.kube.agent_container import AgentSpec
 from kdev.kube.api import Api
 from kdev.kube.objects import AccessReview, Pod
 from kdev.kube.placement import apply
-from kdev.kube.refusals import rights_missing
+from kdev.kube.refusals import NotFound, rights_missing
 
 RIGHTS = (
     ("get", "pods"),
@@ -36,16 +37,20 @@ async def check(api: Api, namespace: str, pods: Sequence[Pod], agent: AgentSpec)
 
 
 async def _may(api: Api, namespace: str, verb: str, resource: str) -> tuple[bool, str]:
-    review = await api.create(
-        _REVIEWS,
-        {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": dict(_attributes(namespace, verb, resource))},
-        },
-        AccessReview,
-        "tell which rights you have",
-    )
+    question = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": dict(_attributes(namespace, verb, resource))},
+    }
+    try:
+        review = await api.create(_REVIEWS, question, AccessReview, "tell which rights you have")
+    except NotFound as error:
+        raise ClusterFailure(
+            "access-reviews-missing",
+            "The API server does not tell which rights you have",
+            seen=error.message,
+            advice="kdev needs the API authorization.k8s.io/v1, which every cluster serves since Kubernetes 1.6",
+        ) from error
     return review.status.allowed, review.status.reason
 
 

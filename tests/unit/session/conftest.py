@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
+
 from tests.unit.kube.fake_cluster import FakeCluster, pod_object, serve
 from tests.unit.session.fake_agent import FakeAgent, serve_agent
 
