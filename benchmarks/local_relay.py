@@ -11,16 +11,29 @@ import multiprocessing
 import socket
 import sys
 from multiprocessing.connection import Connection as Pipe
+from typing import cast
 
 import uvloop
 
-from benchmarks.tunnel_relay import Answering, ask, connected, cpu
+from benchmarks.tunnel_relay import ANSWER, REQUEST, ask, connected, cpu
 from kdev.session.relay import LocalRelay
 from kdev.tunnel.stream_accepting import accept_streams
 from kdev.tunnel.transport import Tunnel
 from kdev.tunnel.yamux.connection import Role
 
 POD_PORT = 8080
+
+
+class Answering(asyncio.Protocol):
+    """The developer's process: answers every request at once."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Answer as many requests as have come."""
+        self._transport.write(ANSWER * (len(data) // len(REQUEST)))
 
 
 async def relay(end: socket.socket, pipe: Pipe, local_port: int) -> None:
