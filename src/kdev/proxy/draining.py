@@ -6,6 +6,7 @@ client, and none of 5600 when the word was in the response's head. So that is wh
 
 import asyncio
 import re
+from collections.abc import Iterator
 from typing import Protocol
 
 _KEEP_ALIVE = re.compile(rb"\r\n(?:connection:[\t ]*keep-alive|keep-alive:[^\r]*)[\t ]*(?=\r\n)", re.IGNORECASE)
@@ -42,6 +43,9 @@ class Connections:
     def __len__(self) -> int:
         return len(self._open)
 
+    def __iter__(self) -> Iterator[Drainable]:
+        return iter(tuple(self._open))
+
     def add(self, connection: Drainable) -> None:
         """A connection begins; one that begins while the others are handed back is handed back too."""
         self._open.add(connection)
@@ -58,7 +62,7 @@ class Connections:
     def drain(self) -> None:
         """Ask every client to close."""
         self.draining = True
-        for connection in tuple(self._open):
+        for connection in self:
             connection.drain()
 
     async def none_left(self) -> None:
@@ -67,5 +71,5 @@ class Connections:
 
     def abort(self) -> None:
         """End every connection now."""
-        for connection in tuple(self._open):
+        for connection in self:
             connection.abort()

@@ -205,9 +205,13 @@ class Http1Route:
         connection = self._connection
         unsent = self._waiting[0].data if self._waiting is not None else b""
         unsent += self._requests.rest()
-        copy = self._copies if self._copies is not None and self._copies.inside else None
-        if self._copies is not None and copy is None:
-            self._copies.close(complete=True)
+        copy = None
+        if self._copies is not None:
+            # A conversation is copied to its end; a request whose end cannot be told must not pass for a whole one.
+            if self._copies.inside and not self._requests.in_body:
+                copy = self._copies
+            else:
+                self._copies.close(complete=False)
         route = RawRoute(connection, upstream, copy)
         for other in connection.upstreams - {upstream}:
             connection.leave(other, orderly=True)

@@ -124,7 +124,7 @@ class RequestCopies:
                 self.end()
             elif self.inside:
                 self._send(stream, CUT)
-                self._give_up("the client's connection was lost")
+                self._give_up("the request broke off")
             assert stream.transport is not None
             stream.transport.close()
         self._stream = None

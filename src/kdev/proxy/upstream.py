@@ -97,6 +97,11 @@ class UpstreamConnection(Upstream):
         """What was written has been taken."""
         self._downstream.gate.open(self)
 
+    @property
+    def buffered(self) -> int:
+        """Bytes written that the other end has not taken."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
     def write(self, data: bytes) -> None:
         """Send."""
         if self._transport is not None:

@@ -62,12 +62,10 @@ class Stage:
         """A client."""
         return await asyncio.open_connection("127.0.0.1", self.port)
 
-    async def ask(self, request: bytes, *, until_end: bool = True) -> bytes:
-        """Send on a connection of its own, end that direction, and read all that comes back."""
+    async def ask(self, request: bytes) -> bytes:
+        """Send on a connection of its own, and read the answer."""
         reader, writer = await self.connect()
         writer.write(request)
-        if until_end and writer.can_write_eof():
-            await writer.drain()
         data = await asyncio.wait_for(_one_answer(reader), PATIENCE)
         writer.close()
         return data

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from kdev.proxy.interface import Outcome
+from kdev.tunnel.half_close import half_close
 from kdev.tunnel.messages import Mode
 from tests.unit.proxy.doubles import Session, matcher
 from tests.unit.proxy.stage import APP, PROCESS, answering, receive, response, silent, staged, until
@@ -220,7 +221,7 @@ async def test_a_websocket_is_stolen_as_a_whole() -> None:
         assert await receive(reader, len(switched) + 5) == switched + b"hello"
         writer.write(OTHER)
         assert await receive(reader, len(OTHER)) == OTHER.upper()
-        writer.write_eof()
+        half_close(writer.transport)
         assert await asyncio.wait_for(reader.read(), 5) == b""
         assert stage.app.everything == b""
         writer.close()

@@ -9,11 +9,9 @@ MAX_TRAILERS = 16 * 1024
 
 # Fifteen hexadecimal digits fit every parser's 64 bits. Extensions are as good as unused; names and plain values pass.
 _EXTENSIONS = rb"(?:;[0-9A-Za-z\-]{1,64}(?:=[0-9A-Za-z\-]{1,64})?){0,4}"
-_FIRST = re.compile(rb"([0-9A-Fa-f]{1,15})" + _EXTENSIONS + rb"\r\n")
-_NEXT = re.compile(rb"\r\n([0-9A-Fa-f]{1,15})" + _EXTENSIONS + rb"\r\n")
-_SIZE_BEGUN = rb"[0-9A-Fa-f]{1,15}(?:;[0-9A-Za-z\-=;]{0,520})?\r?"
-_FIRST_BEGUN = re.compile(_SIZE_BEGUN)
-_NEXT_BEGUN = re.compile(rb"\r(?:\n(?:" + _SIZE_BEGUN + rb")?)?")
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})" + _EXTENSIONS + rb"\r\n")
+_SIZE_BEGUN = re.compile(rb"[0-9A-Fa-f]{1,15}(?:;[0-9A-Za-z\-=;]{0,520})?\r?")
+_CRLF = b"\r\n"
 _TRAILERS = re.compile(FIELD_LINES + rb"\r\n")
 _TRAILERS_BEGUN = re.compile(FIELD_LINES_BEGUN)
 
@@ -26,13 +24,13 @@ class ChunkedBody:
         doubtful: What came next could not be read; nothing after it can be.
     """
 
-    __slots__ = ("_first", "_in_trailers", "_left", "doubtful", "ended")
+    __slots__ = ("_behind_data", "_in_trailers", "_left", "doubtful", "ended")
 
     def __init__(self) -> None:
         self.ended = False
         self.doubtful = False
-        self._first = True
         self._left = 0
+        self._behind_data = False
         self._in_trailers = False
 
     def follow(self, buffer: bytes, offset: int) -> int:
@@ -47,16 +45,21 @@ class ChunkedBody:
                 taken = min(self._left, end - offset)
                 self._left -= taken
                 offset += taken
-                continue
-            match = (_FIRST if self._first else _NEXT).match(buffer, offset)
-            if match is None:
-                begun = _FIRST_BEGUN if self._first else _NEXT_BEGUN
-                self.doubtful = begun.fullmatch(buffer, offset) is None
-                return offset
-            self._first = False
-            self._left = int(match[1], 16)
-            self._in_trailers = not self._left
-            offset = match.end()
+                self._behind_data = not self._left
+            elif self._behind_data:
+                if not buffer.startswith(_CRLF, offset):
+                    self.doubtful = buffer[offset:] != b"\r"
+                    return offset
+                self._behind_data = False
+                offset += len(_CRLF)
+            else:
+                match = _SIZE.match(buffer, offset)
+                if match is None:
+                    self.doubtful = _SIZE_BEGUN.fullmatch(buffer, offset) is None
+                    return offset
+                self._left = int(match[1], 16)
+                self._in_trailers = not self._left
+                offset = match.end()
         return self._follow_trailers(buffer, offset) if self._in_trailers and offset < end else offset
 
     def _follow_trailers(self, buffer: bytes, offset: int) -> int:

@@ -103,7 +103,9 @@ def _agrees(ours: list[int], other: list[int]) -> bool:
     return other[: len(ours)] == ours
 
 
-TOKENS = st.sampled_from([b"a", b"X-Y", b"content-length", b"Content-Length", b"transfer-encoding", b"Transfer-Encoding"])
+TOKENS = st.sampled_from(
+    [b"a", b"X-Y", b"content-length", b"Content-Length", b"transfer-encoding", b"Transfer-Encoding"]
+)
 VALUES = st.sampled_from(
     [b"0", b"3", b"03", b"+3", b"3 ", b" 3", b"3,3", b"0x3", b"-1", b"99999999999999999999", b"chunked", b"Chunked"]
     + [b"gzip, chunked", b"chunked, chunked", b"identity", b"close", b"keep-alive", b"Upgrade", b"", b"\xe9", b"a\x00b"]
@@ -118,17 +120,63 @@ FIELDS = st.builds(
     VALUES,
     LINE_ENDS,
 )
-METHODS = st.sampled_from([b"GET", b"POST", b"PUT", b"HEAD", b"CONNECT", b"OPTIONS", b"get", b"FOO", b"M-SEARCH", b"PRI"])
-TARGETS = st.sampled_from(
-    [b"/", b"/a?b=c#d", b"*", b"http://a/b", b"https://a:1", b"a:80", b"a", b"/\xe9", b"//", b"", b"/a b", b"/%zz", b"ws://a/"]
+METHODS = st.sampled_from(
+    [b"GET", b"POST", b"PUT", b"HEAD", b"CONNECT", b"OPTIONS", b"get", b"FOO", b"M-SEARCH", b"PRI"]
 )
-VERSIONS = st.sampled_from([b"HTTP/1.1"] * 8 + [b"HTTP/1.0", b"HTTP/2.0", b"HTTP/0.9", b"HTTP/1.2", b"http/1.1", b"HTTP/1.10"])
+TARGETS = st.sampled_from(
+    [
+        b"/",
+        b"/a?b=c#d",
+        b"*",
+        b"http://a/b",
+        b"https://a:1",
+        b"a:80",
+        b"a",
+        b"/\xe9",
+        b"//",
+        b"",
+        b"/a b",
+        b"/%zz",
+        b"ws://a/",
+    ]
+)
+VERSIONS = st.sampled_from(
+    [b"HTTP/1.1"] * 8 + [b"HTTP/1.0", b"HTTP/2.0", b"HTTP/0.9", b"HTTP/1.2", b"http/1.1", b"HTTP/1.10"]
+)
 CHUNKS = st.lists(
     st.sampled_from(
-        [b"3\r\nabc\r\n", b"3\r\nabc\r\n", b"0\r\n\r\n", b"0\r\n\r\n", b"0\r\nA: b\r\n\r\n", b"03\r\nabc\r\n", b"3;a=b\r\nabc\r\n"]
-        + [b"3 \r\nabc\r\n", b"3\nabc\n", b"3\r\nabcd\r\n", b"0x3\r\nabc\r\n", b"g\r\n", b"-3\r\nabc\r\n", b"3;\r\nabc\r\n"]
-        + [b"3;a=\"b\r\n\"\r\nabc\r\n", b"0\r\nContent-Length: 5\r\n\r\n", b"0\r\nA : b\r\n\r\n", b"000000000000000003\r\nabc\r\n"]
-        + [b"ffffffffffffffffff\r\n", b"0\r\n\n", b"3\r\nabc", b"A\r\n0123456789\r\n", b"3;a b\r\nabc\r\n", b"0\r\nTrailer\r\n\r\n"]
+        [
+            b"3\r\nabc\r\n",
+            b"3\r\nabc\r\n",
+            b"0\r\n\r\n",
+            b"0\r\n\r\n",
+            b"0\r\nA: b\r\n\r\n",
+            b"03\r\nabc\r\n",
+            b"3;a=b\r\nabc\r\n",
+        ]
+        + [
+            b"3 \r\nabc\r\n",
+            b"3\nabc\n",
+            b"3\r\nabcd\r\n",
+            b"0x3\r\nabc\r\n",
+            b"g\r\n",
+            b"-3\r\nabc\r\n",
+            b"3;\r\nabc\r\n",
+        ]
+        + [
+            b'3;a="b\r\n"\r\nabc\r\n',
+            b"0\r\nContent-Length: 5\r\n\r\n",
+            b"0\r\nA : b\r\n\r\n",
+            b"000000000000000003\r\nabc\r\n",
+        ]
+        + [
+            b"ffffffffffffffffff\r\n",
+            b"0\r\n\n",
+            b"3\r\nabc",
+            b"A\r\n0123456789\r\n",
+            b"3;a b\r\nabc\r\n",
+            b"0\r\nTrailer\r\n\r\n",
+        ]
     ),
     max_size=4,
 ).map(b"".join)
@@ -149,7 +197,14 @@ REQUESTS = st.builds(
 STATUS_LINES = st.sampled_from(
     [b"HTTP/1.1 200 OK", b"HTTP/1.1 200 OK", b"HTTP/1.1 200", b"HTTP/1.1 200 ", b"HTTP/1.1 204 No", b"HTTP/1.1 304 Not"]
     + [b"HTTP/1.1 100 Continue", b"HTTP/1.1 103 Hints", b"HTTP/1.0 200 OK", b"HTTP/1.1 99 x", b"HTTP/1.1 600 x"]
-    + [b"HTTP/1.1  200 OK", b"HTTP/1.1 20 OK", b"HTTP/1.1 2000 OK", b"HTTP/1.1 200 \xe9", b"HTTP/1.1 404 a\tb", b"ICY 200 OK"]
+    + [
+        b"HTTP/1.1  200 OK",
+        b"HTTP/1.1 20 OK",
+        b"HTTP/1.1 2000 OK",
+        b"HTTP/1.1 200 \xe9",
+        b"HTTP/1.1 404 a\tb",
+        b"ICY 200 OK",
+    ]
 )
 RESPONSES = st.builds(
     lambda line, end, fields, final, body: line + end + b"".join(fields) + final + body,

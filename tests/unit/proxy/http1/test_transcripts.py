@@ -12,8 +12,7 @@ from kdev.proxy.http1.response import ResponseReader
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKED = (
-    b"PUT /c HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
-    b"5\r\nhello\r\n1;x=y\r\n!\r\n0\r\nx-sum: 1\r\n\r\n"
+    b"PUT /c HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n1;x=y\r\n!\r\n0\r\nx-sum: 1\r\n\r\n"
 )
 UPGRADE = b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 
@@ -125,10 +124,19 @@ def test_a_bad_chunk_makes_the_rest_raw_within_the_message() -> None:
     """What came before the doubt has been taken; the message has not ended."""
     head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     reader = RequestReader()
-    assert _pieces(reader, head + b"1\r\na\r\nzz\r\n") == [(head + b"1\r\na", False)]
+    assert _pieces(reader, head + b"1\r\na\r\nzz\r\n") == [(head + b"1\r\na\r\n", False)]
     assert reader.raw
     assert reader.in_body
-    assert reader.rest() == b"\r\nzz\r\n"
+    assert reader.rest() == b"zz\r\n"
+
+
+def test_a_chunk_is_given_with_its_end() -> None:
+    """Nothing of a chunk waits for the next one: each may be an event that somebody waits for."""
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert _pieces(RequestReader(), head + b"1\r\na\r\n", b"1\r\nb\r\n") == [
+        (head + b"1\r\na\r\n", False),
+        (b"1\r\nb\r\n", False),
+    ]
 
 
 def _answers(*methods: bytes) -> ResponseReader:
