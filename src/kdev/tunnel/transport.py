@@ -119,7 +119,7 @@ class Tunnel(asyncio.Protocol):
         self.frames_added(0)
 
     def close(self) -> None:
-        """Say goodbye, reset what is open, and close the carrier when all that was written has left."""
+        """Say goodbye, and close the carrier when what it was given has left; streams that are open are lost."""
         if self._carrier is not None:
             self._yamux.go_away(GoAwayCode.NORMAL)
             self._end(None)

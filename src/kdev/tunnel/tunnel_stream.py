@@ -44,6 +44,7 @@ class TunnelStream(asyncio.Transport):
         self._reading_paused = False
         self._drain_scheduled = False
         self._eof_pending = False
+        self._failure: Exception | None = None
         self._head_size = 0
 
     # ---- what its user asks: identity
@@ -103,7 +104,7 @@ class TunnelStream(asyncio.Transport):
             RuntimeError: This direction was ended.
         """
         if self._ending:
-            if self._closing:
+            if self._closing or self.yamux.gone:
                 return  # as asyncio's transports: whoever writes has not been told yet
             raise RuntimeError("write after half_close")
         kept: bytes | memoryview = data if type(data) is bytes else bytes(data)
@@ -199,7 +200,15 @@ class TunnelStream(asyncio.Transport):
 
     def reset_received(self, reason: str) -> None:
         """The other end has reset the stream, or a limit did."""
-        self.lose(ConnectionResetError(reason or "the other end of the tunnel reset the stream"))
+        failure = ConnectionResetError(reason or "the other end of the tunnel reset the stream")
+        if self._eof_pending and not self._closing:
+            # It had said everything before, to a protocol that has paused: what was said shall still be heard.
+            self._failure = failure
+            self._ending = True
+            self._unsent.clear()
+            self._unsent_size = 0
+        else:
+            self.lose(failure)
 
     def send_some(self, quantum: int) -> bool:
         """Send at most ``quantum`` bytes of what waits, and return whether more could go."""
@@ -248,7 +257,9 @@ class TunnelStream(asyncio.Transport):
         except Exception as error:  # noqa: BLE001 - reported, and the stream reset, as asyncio's transports do
             self._fail(error)
         else:
-            if not keep_open:
+            if self._failure is not None:
+                self.lose(self._failure)
+            elif not keep_open:
                 self.close()
 
     def _schedule_drain(self) -> None:

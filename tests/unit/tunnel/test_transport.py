@@ -190,6 +190,24 @@ async def test_what_comes_for_a_closed_stream_is_reset() -> None:
         assert far.transport.get_extra_info("delivered") == 0
 
 
+async def test_an_answer_that_ended_is_heard_even_if_a_reset_follows() -> None:
+    """A slow reader gets all of an answer whose sender closed and then reset the stream for what came too late."""
+    async with joined() as ends:
+        near, far = await opened(ends)
+        far.transport.pause_reading()
+        near.transport.write(b"answer")
+        near.transport.close()
+        await opened(ends)  # the answer has come before this
+        far.transport.write(b"too late")
+        while not far.transport.yamux.gone:
+            await opened(ends)  # and the reset before one of these
+        far.transport.write(b"later still")
+        assert far.log == ["made"]
+        far.transport.resume_reading()
+        assert isinstance(await far.lost, ConnectionResetError)
+        assert (far.received, far.log) == (b"answer", ["made", "eof", "lost"])
+
+
 async def test_bytes_kept_while_paused_come_before_the_end() -> None:
     """A paused protocol is told neither bytes nor the end, then both in order."""
     async with joined() as ends:
