@@ -9,7 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import uvloop
 
@@ -38,13 +38,16 @@ class DirectStream(asyncio.Transport):
 
     async def _connect(self, port: int) -> None:
         try:
-            self._inner, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, HOST, port)
+            await asyncio.get_running_loop().create_connection(lambda: _Connected(self), HOST, port)
         except OSError as error:
             self._closing, self._delivered = True, 0
             self._protocol.connection_lost(error)
-            return
-        self._inner.set_protocol(self._protocol)
-        self._inner.writelines(self._waiting)
+
+    def connected(self, inner: asyncio.Transport) -> None:
+        """Lead the connection to the real protocol, before the server's first bytes come."""
+        self._inner = inner
+        inner.set_protocol(self._protocol)
+        inner.writelines(self._waiting)
         self._protocol.accepted()
 
     def write(self, data: Any) -> None:
@@ -82,6 +85,14 @@ class DirectStream(asyncio.Transport):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._delivered if name == "delivered" else default
+
+
+class _Connected(asyncio.Protocol):
+    def __init__(self, stream: DirectStream) -> None:
+        self._stream = stream
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._stream.connected(cast("asyncio.Transport", transport))
 
 
 @dataclass
@@ -151,6 +162,11 @@ class Hop:
     def call(self, function: Callable[[], Any]) -> None:
         """Call something in the splice's thread."""
         self._loop.call_soon_threadsafe(function)
+
+    def drain(self) -> None:
+        """Hand back the connections there are, but not those that come."""
+        for connection in tuple(self.splice.connections._open):
+            connection.drain()
 
     def _current(self) -> Shadowing | None:
         return self.session

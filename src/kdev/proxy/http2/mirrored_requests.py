@@ -97,8 +97,8 @@ class MirroredRequests:
 
     def body(self, stream_id: int, payload: bytes, *, end: bool) -> None:
         """Implements ``Reader``."""
-        copy = self._copies[stream_id]
-        if copy.request_ended:
+        copy = self._copies.get(stream_id)
+        if copy is None or copy.request_ended:
             return
         self._unsent += len(payload)
         if end:

@@ -38,7 +38,7 @@ class Reader(Protocol):
         ...
 
     def body(self, stream_id: int, payload: bytes, *, end: bool) -> None:
-        """A piece of a request's body; pieces are cut as they arrive."""
+        """A piece of a request's body; pieces are cut as they arrive, and the rest of a frame is told in any case."""
 
     def trailers(self, stream_id: int, fields: FieldList) -> None:
         """A request's trailers."""
