@@ -99,9 +99,9 @@ def run(  # noqa: PLR0917 - click passes every option
         HOST,
         (Port(protocol, port, port),),
         replicas=replicas,
-        command=(_program(command[0]), *command[1:]),
+        command=tuple(_literal(word) for word in (_program(command[0]), *command[1:])),
         directory=os.getcwd(),  # noqa: PTH109 - a plain string for a manifest
-        environment={"PATH": os.environ.get("PATH", os.defpath), **dict(map(_variable, variables))},
+        environment={"PATH": _literal(os.environ.get("PATH", os.defpath)), **dict(map(_variable, variables))},
         probes=http_probes(probe, port) if probe else tcp_probes(port),
     )
     objects = described.objects()
@@ -175,4 +175,9 @@ def _variable(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise UsageFailure("variable", f'"{text}" is not of the form K=V', advice="for example --env LOG_LEVEL=debug")
-    return name, value
+    return name, _literal(value)
+
+
+def _literal(word: str) -> str:
+    """Written so that Kubernetes, which expands ``$(NAME)``, leaves it as it is."""
+    return word.replace("$", "$$")

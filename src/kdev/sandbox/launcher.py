@@ -8,6 +8,7 @@ it becomes the sandbox's own child, with its exit status, and no process of ours
 Run as ``python -S -s -m kdev.sandbox.launcher DESCRIPTOR``; starts in about 20 ms, so it imports next to nothing.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -30,6 +31,9 @@ from kdev.sandbox.syscalls import (
 
 PLAN_LIMIT = 1 << 20
 """Bytes of a plan: arguments and environment, of which the kernel takes 128 KiB in one piece, with room to spare."""
+
+_SCRATCH = "/run/kdev-scratch"
+"""On the container's own /run, which is memory."""
 
 
 def main() -> None:
@@ -95,8 +99,9 @@ def _set_up_files(files: dict[str, Any]) -> None:
     # Sources may lie below /run, which is about to be covered: descriptors still reach them.
     opened = [(os.open(source, os.O_PATH | os.O_CLOEXEC), target, kind) for source, target, kind in files["binds"]]
     mount("kdev", "/run", "tmpfs", Mount.NOSUID | Mount.NODEV, "mode=755,size=16m")
-    for descriptor, target, kind in opened:
+    for _, target, kind in opened:
         _make_target(target, directory=kind == "directory")
+    for descriptor, target, _ in opened:
         mount(f"/proc/self/fd/{descriptor}", target, flags=Mount.BIND | Mount.REC)
         os.close(descriptor)
     # Only now: the old /proc was needed to reach the descriptors.
@@ -106,14 +111,30 @@ def _set_up_files(files: dict[str, Any]) -> None:
 
 
 def _make_target(target: str, *, directory: bool) -> None:
-    """Something to mount on, made only below /run: nothing may appear in the host's own tree."""
-    target = os.path.realpath(target)
-    if os.path.lexists(target) or not target.startswith("/run/"):
-        return
+    """Something to mount on, made for this container alone: nothing may appear in the host's own tree."""
     # Not pathlib: its import would take a third of this program's time.
-    os.makedirs(target if directory else os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120
+    target = os.path.realpath(target)
+    if os.path.lexists(target):
+        return
+    parent = os.path.dirname(target)  # noqa: PTH120
+    if not target.startswith("/run/"):
+        _cover(parent)
+    os.makedirs(target if directory else parent, exist_ok=True)  # noqa: PTH103
     if not directory:
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
+
+
+def _cover(directory: str) -> None:
+    """Lay a scratch layer over the nearest directory that exists."""
+    while not os.path.isdir(directory):  # noqa: PTH112
+        directory = os.path.dirname(directory)  # noqa: PTH120
+    if directory == "/":
+        raise OSError(errno.ENOENT, "mounting below / needs a top-level directory that this machine has")
+    layer = f"{_SCRATCH}/{len(os.listdir(_SCRATCH)) if os.path.isdir(_SCRATCH) else 0}"  # noqa: PTH112, PTH208
+    for part in ("upper", "work"):
+        os.makedirs(f"{layer}/{part}")  # noqa: PTH103
+    options = f"lowerdir={directory},upperdir={layer}/upper,workdir={layer}/work"
+    mount("kdev", directory, "overlay", Mount.NOSUID | Mount.NODEV, options)
 
 
 if __name__ == "__main__":

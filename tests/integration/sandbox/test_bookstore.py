@@ -94,11 +94,13 @@ def test_programs_run_inside_a_pod(sandbox: Sandbox) -> None:
 def test_a_program_of_the_host_becomes_a_service(sandbox: Sandbox, tmp_path: Path) -> None:
     """What ``run`` starts is called through the mesh like any service, and kubectl shows its log."""
     (tmp_path / "index.html").write_text("from the host\n", encoding="utf-8")
-    serve = ("sh", "-c", f"cd {tmp_path}; exec python3 -u -m http.server 8000")
+    serve = ("sh", "-c", f"echo $$; cd {tmp_path}; exec python3 -u -m http.server 8000")
     started = sandbox.command("run", "web", "--port", "8000", "--probe", "/", "--env", "A=b", "--", *serve)
     assert started.returncode == 0, started.stderr
     assert sandbox.curl("http://web:8000/index.html").stdout == "from the host\n"
-    assert "GET /index.html" in sandbox.kubectl("-n", "staging", "logs", "deploy/web").stdout
+    log = sandbox.kubectl("-n", "staging", "logs", "deploy/web").stdout
+    assert log.startswith("1\n")
+    assert "GET /index.html" in log
     assert sandbox.kubectl("-n", "staging", "exec", "deploy/web", "--", "printenv", "A").stdout == "b\n"
     assert sandbox.kubectl("-n", "staging", "delete", "deploy,svc,sa", "web").returncode == 0
 

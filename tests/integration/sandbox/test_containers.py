@@ -37,6 +37,7 @@ def _until(sandbox: Sandbox, name: str, accepted: Callable[[dict[str, Any]], boo
         if accepted(status):
             return status
         assert time.monotonic() < deadline, status
+        time.sleep(0.1)
 
 
 def _state(status: dict[str, Any]) -> dict[str, Any]:
@@ -75,10 +76,33 @@ def test_other_users_have_no_capabilities(sandbox: Sandbox) -> None:
 
 def test_the_first_process_is_number_one_and_alone(sandbox: Sandbox) -> None:
     """A container has a process namespace, a host name and an interface of its own."""
-    lines = _output(sandbox, "alone", "echo $$; hostname; ls /sys/class/net >/dev/null; ls /run; ls -d /proc/[0-9]*")
+    lines = _output(sandbox, "alone", "echo $$$$; hostname; ls /sys/class/net >/dev/null; ls /run; ls -d /proc/[0-9]*")
     assert lines[:2] == ["1", "alone"]
     assert "kdev" in lines
     assert len([line for line in lines if line.startswith("/proc/")]) <= 2
+
+
+def test_volumes_appear_where_they_are_mounted(sandbox: Sandbox) -> None:
+    """A ConfigMap and a shared emptyDir are at paths that the host does not have, and does not get."""
+    settings = ("create", "configmap", "settings", "--from-literal=level=debug")
+    assert sandbox.kubectl("-n", "lab", *settings).returncode == 0
+    mounts = [
+        {"name": "settings", "mountPath": "/etc/shop/settings"},
+        {"name": "scratch", "mountPath": "/var/cache/kdev-test/scratch"},
+    ]
+    reading = (
+        "cat /etc/shop/settings/level; until cat /var/cache/kdev-test/scratch/x 2>/dev/null; do :; done; hostname -I"
+    )
+    reader = {"name": "app", "command": ["sh", "-c", reading], "volumeMounts": mounts}
+    writing = "echo written >/var/cache/kdev-test/scratch/x"
+    writer = {"name": "writer", "command": ["sh", "-c", writing], "volumeMounts": mounts[1:]}
+    volumes = [{"name": "settings", "configMap": {"name": "settings"}}, {"name": "scratch", "emptyDir": {}}]
+    _apply(sandbox, "volumes", reader, writer, volumes=volumes, restartPolicy="Never")
+    status = _until(sandbox, "volumes", lambda s: s["phase"] == "Succeeded")
+    shown = sandbox.kubectl("-n", "lab", "logs", "volumes", "-c", "app").stdout
+    assert shown.split() == ["debugwritten", status["podIP"]]
+    assert not Path("/etc/shop").exists()
+    assert not Path("/var/cache/kdev-test").exists()
 
 
 def test_an_image_that_does_not_exist_is_reported_as_by_a_kubelet(sandbox: Sandbox) -> None:
