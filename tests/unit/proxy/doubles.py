@@ -47,6 +47,7 @@ class Stream(asyncio.Transport):
             self._end(ConnectionRefusedError())
 
     def made(self, inner: asyncio.Transport) -> None:
+        """The process has accepted: send what has waited."""
         self._inner = inner
         if self._closing:
             inner.abort()
@@ -80,6 +81,7 @@ class Stream(asyncio.Transport):
     # ---- asyncio.Transport
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send, or wait for the process."""
         if self._closing:
             return
         if self._inner is None:
@@ -88,14 +90,17 @@ class Stream(asyncio.Transport):
             self._send(bytes(data))
 
     def half_close(self) -> None:
+        """End this direction."""
         self._ended = True
         if self._inner is not None:
             half_close(self._inner)
 
     def close(self) -> None:
+        """Send what was written, then end."""
         self._shut("close")
 
     def abort(self) -> None:
+        """Reset."""
         self.reset = True
         self._shut("abort")
 
@@ -108,21 +113,26 @@ class Stream(asyncio.Transport):
                 asyncio.get_running_loop().call_soon(self._end, None)
 
     def is_closing(self) -> bool:
+        """Whether it was closed or lost."""
         return self._closing
 
     def pause_reading(self) -> None:
+        """Hold the process back."""
         if self._inner is not None:
             self._inner.pause_reading()
 
     def resume_reading(self) -> None:
+        """Let it go on."""
         if self._inner is not None:
             self._inner.resume_reading()
 
     def get_write_buffer_size(self) -> int:
+        """What the process has not taken."""
         inner = 0 if self._inner is None else self._inner.get_write_buffer_size()
         return inner + sum(map(len, self._pending))
 
     def get_extra_info(self, name: str, default: object = None) -> object:
+        """Only ``delivered`` is known."""
         return self.delivered if name == "delivered" else default
 
 
@@ -164,12 +174,15 @@ class Session:
     forms: list[StreamForm] = field(default_factory=list)
 
     def report(self, report: Report) -> None:
+        """Remember it."""
         self.reports.append(report)
 
     def sampled(self) -> bool:
+        """As the test says."""
         return self.sample()
 
     def open(self, port: int, protocol: Upstream, *, form: StreamForm) -> asyncio.Transport | None:
+        """Open a stream to the process."""
         if self.process is None:
             return None
         self.forms.append(form)

@@ -93,7 +93,7 @@ async def receive(reader: asyncio.StreamReader, size: int) -> bytes:
 async def until(condition: Callable[[], object]) -> None:
     """Wait for what no event tells of."""
     async with asyncio.timeout(PATIENCE):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for is in other hands
             await asyncio.sleep(0.002)
 
 

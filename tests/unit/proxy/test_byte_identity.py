@@ -39,8 +39,10 @@ def _exchange(wanted: bool, form: int, answer: int, size: int) -> Exchange:
     responses = [
         b"HTTP/1.1 200 Very  fine\r\ncontent-LENGTH: " + length + b"\r\n\r\n" + body,
         b"HTTP/1.1 404\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n",
-        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n"
-        b"HTTP/1.1 204 No Content\r\nDate: now\r\n\r\n",
+        (
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n"
+            b"HTTP/1.1 204 No Content\r\nDate: now\r\n\r\n"
+        ),
         b"HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n",
     ]
     return Exchange(requests[form], responses[answer], wanted and form != 3)
@@ -52,8 +54,13 @@ EXCHANGES = st.lists(
     max_size=6,
 )
 ODD_ENDS = st.sampled_from(
-    [b"", b"GET / HTTP/1.1\nHost: a\n\n", b"\x00\x01binary", b"POST /api/ HTTP/1.1\r\nContent-Length: 1\r\n\r\nX"]
-    + [b"GET /api/ HTTP/1.1\r\nHost: a\r\nX: y\r\n folded\r\n\r\n"]
+    [
+        b"",
+        b"GET / HTTP/1.1\nHost: a\n\n",
+        b"\x00\x01binary",
+        b"POST /api/ HTTP/1.1\r\nContent-Length: 1\r\n\r\nX",
+        b"GET /api/ HTTP/1.1\r\nHost: a\r\nX: y\r\n folded\r\n\r\n",
+    ]
 )
 # The last part is large, so that bodies take tens of parts, not thousands.
 CUTS = st.lists(st.integers(1, 4000), max_size=20).map(lambda sizes: [*sizes, 4000])
@@ -132,7 +139,7 @@ def _messages(records: bytes) -> bytes:
 def test_the_splice_changes_no_byte(mode: Mode | None, loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     """Pod and client see the same bytes as without it; the process gets the matched requests, all and no other."""
 
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=12, deadline=None)
     @given(exchanges=EXCHANGES, odd=ODD_ENDS, sizes=CUTS, together=st.booleans())
     def holds(exchanges: list[Exchange], odd: bytes, sizes: list[int], together: bool) -> None:
         with asyncio.Runner(loop_factory=loop) as runner:

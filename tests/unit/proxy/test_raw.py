@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
+from kdev.proxy.flow import reset
 from kdev.proxy.interface import Outcome
+from kdev.proxy.splice import Splice
 from kdev.tunnel.half_close import half_close
 from kdev.tunnel.messages import Mode
 from kdev.tunnel.streams import StreamForm
@@ -41,12 +43,17 @@ async def test_a_server_that_speaks_first_is_heard_at_once(session: Session | No
         writer.close()
 
 
-async def test_bytes_that_only_look_like_a_head_are_forwarded_after_a_moment() -> None:
-    """A protocol whose first byte could begin an HTTP method is not held for ever."""
+@pytest.mark.parametrize("begun", [b"P", b"GET /no"])
+async def test_bytes_that_only_look_like_a_head_are_forwarded_after_a_moment(
+    begun: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A protocol whose first bytes could begin an HTTP request is not held for ever."""
+    monkeypatch.setattr("kdev.proxy.first_bytes.HEAD_PATIENCE", 0.02)
+    monkeypatch.setattr("kdev.proxy.http1_route.HEAD_PATIENCE", 0.02)
     async with staged(app=greeting(b"")) as stage:
         reader, writer = await stage.connect()
-        writer.write(b"P")
-        assert await receive(reader, 1) == b"P"
+        writer.write(begun)
+        assert await receive(reader, len(begun)) == begun
         writer.close()
 
 
@@ -144,8 +151,6 @@ async def test_a_reset_of_the_pod_is_a_reset_for_the_client() -> None:
         writer.write(b"HTTP/1.1 200 OK\r\n\r\npart")
         await writer.drain()
         await reader.read(1)
-        from kdev.proxy.flow import reset
-
         reset(writer.transport)  # type: ignore[arg-type]  # a stream's transport
 
     async with staged(app=resets) as stage:
@@ -187,7 +192,7 @@ async def test_a_slow_client_holds_the_pod_back() -> None:
         before = -1
         while before != sent:
             before = sent
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.05)
         (connection,) = stage.splice.connections
         assert connection.client.get_write_buffer_size() < 1 << 20
         writer.transport.resume_reading()  # type: ignore[attr-defined]  # a stream's transport
@@ -207,7 +212,7 @@ async def test_a_slow_pod_holds_the_client_back() -> None:
         writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
         for _ in range(300):
             writer.write(b"x" * 65536)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.05)
         (connection,) = stage.splice.connections
         (pod,) = connection.upstreams
         assert pod.buffered < 1 << 20
@@ -262,8 +267,6 @@ async def test_a_connection_that_was_never_redirected_is_refused() -> None:
 
         def unknown(_: object) -> tuple[str, int]:
             raise OSError(2, "No such file or directory")
-
-        from kdev.proxy.splice import Splice
 
         splice = Splice(lambda: None, original_destination=unknown)
         server = await asyncio.get_running_loop().create_server(splice, "127.0.0.1", 0)

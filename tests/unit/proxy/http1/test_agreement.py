@@ -107,9 +107,32 @@ TOKENS = st.sampled_from(
     [b"a", b"X-Y", b"content-length", b"Content-Length", b"transfer-encoding", b"Transfer-Encoding"]
 )
 VALUES = st.sampled_from(
-    [b"0", b"3", b"03", b"+3", b"3 ", b" 3", b"3,3", b"0x3", b"-1", b"99999999999999999999", b"chunked", b"Chunked"]
-    + [b"gzip, chunked", b"chunked, chunked", b"identity", b"close", b"keep-alive", b"Upgrade", b"", b"\xe9", b"a\x00b"]
-    + [b"a\x0bb", b"a\tb", b"a\rb"]
+    [
+        b"0",
+        b"3",
+        b"03",
+        b"+3",
+        b"3 ",
+        b" 3",
+        b"3,3",
+        b"0x3",
+        b"-1",
+        b"99999999999999999999",
+        b"chunked",
+        b"Chunked",
+        b"gzip, chunked",
+        b"chunked, chunked",
+        b"identity",
+        b"close",
+        b"keep-alive",
+        b"Upgrade",
+        b"",
+        b"\xe9",
+        b"a\x00b",
+        b"a\x0bb",
+        b"a\tb",
+        b"a\rb",
+    ]
 )
 LINE_ENDS = st.sampled_from([b"\r\n"] * 12 + [b"\n", b"\r", b"\r\r\n", b"\r\n "])
 COLONS = st.sampled_from([b": "] * 8 + [b":", b" :", b":\t", b" : ", b""])
@@ -153,8 +176,6 @@ CHUNKS = st.lists(
             b"0\r\nA: b\r\n\r\n",
             b"03\r\nabc\r\n",
             b"3;a=b\r\nabc\r\n",
-        ]
-        + [
             b"3 \r\nabc\r\n",
             b"3\nabc\n",
             b"3\r\nabcd\r\n",
@@ -162,14 +183,10 @@ CHUNKS = st.lists(
             b"g\r\n",
             b"-3\r\nabc\r\n",
             b"3;\r\nabc\r\n",
-        ]
-        + [
             b'3;a="b\r\n"\r\nabc\r\n',
             b"0\r\nContent-Length: 5\r\n\r\n",
             b"0\r\nA : b\r\n\r\n",
             b"000000000000000003\r\nabc\r\n",
-        ]
-        + [
             b"ffffffffffffffffff\r\n",
             b"0\r\n\n",
             b"3\r\nabc",
@@ -195,9 +212,18 @@ REQUESTS = st.builds(
     BODIES,
 )
 STATUS_LINES = st.sampled_from(
-    [b"HTTP/1.1 200 OK", b"HTTP/1.1 200 OK", b"HTTP/1.1 200", b"HTTP/1.1 200 ", b"HTTP/1.1 204 No", b"HTTP/1.1 304 Not"]
-    + [b"HTTP/1.1 100 Continue", b"HTTP/1.1 103 Hints", b"HTTP/1.0 200 OK", b"HTTP/1.1 99 x", b"HTTP/1.1 600 x"]
-    + [
+    [
+        b"HTTP/1.1 200 OK",
+        b"HTTP/1.1 200 OK",
+        b"HTTP/1.1 200",
+        b"HTTP/1.1 200 ",
+        b"HTTP/1.1 204 No",
+        b"HTTP/1.1 304 Not",
+        b"HTTP/1.1 100 Continue",
+        b"HTTP/1.1 103 Hints",
+        b"HTTP/1.0 200 OK",
+        b"HTTP/1.1 99 x",
+        b"HTTP/1.1 600 x",
         b"HTTP/1.1  200 OK",
         b"HTTP/1.1 20 OK",
         b"HTTP/1.1 2000 OK",
@@ -216,7 +242,7 @@ RESPONSES = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(REQUESTS, min_size=1, max_size=2).map(b"".join))
 def test_requests_end_where_llhttp_and_h11_end_them(data: bytes) -> None:
     """Every request that we read along ends where both other parsers say, or we read no further."""
@@ -246,7 +272,7 @@ def _ours_responses(data: bytes, methods: list[bytes]) -> _OursResponses:
     return _OursResponses(ends, reader.until_close)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(RESPONSES, min_size=1, max_size=2).map(b"".join))
 def test_responses_end_where_llhttp_and_h11_end_them(data: bytes) -> None:
     """Every response that we read along ends where both other parsers say, or we read no further."""
@@ -256,7 +282,7 @@ def test_responses_end_where_llhttp_and_h11_end_them(data: bytes) -> None:
     assert _agrees(ours.ends, _h11(data, h11.CLIENT, [b"GET", b"GET"])), "h11"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(RESPONSES)
 def test_responses_to_head_end_where_h11_ends_them(data: bytes) -> None:
     """A response to HEAD ends with its head, as h11 says."""
@@ -275,7 +301,7 @@ HOSTILE = {
     "a folded line": b"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n z\r\n\r\n",
     "a blank before the colon": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length : 3\r\n\r\nabc",
     "an unknown coding": b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-    "a coding twice": b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n",
+    "a coding twice": b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n",
     "chunked in HTTP/1.0": b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "no host": b"GET / HTTP/1.1\r\n\r\n",
     "two hosts": b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
