@@ -45,6 +45,7 @@ class TunnelStream(asyncio.Transport):
         self._drain_scheduled = False
         self._eof_pending = False
         self._failure: Exception | None = None
+        self._left_unread = False
         self._head_size = 0
 
     # ---- what its user asks: identity
@@ -103,7 +104,7 @@ class TunnelStream(asyncio.Transport):
         Raises:
             RuntimeError: This direction was ended.
         """
-        if self._ending:
+        if self._ending or self.yamux.gone:
             if self._closing or self.yamux.gone:
                 return  # as asyncio's transports: whoever writes has not been told yet
             raise RuntimeError("write after half_close")
@@ -164,10 +165,11 @@ class TunnelStream(asyncio.Transport):
                 self._end()
 
     def close(self) -> None:
-        """Send what waits, then end; nothing is read any more, and what still comes is answered by a reset."""
+        """Send what waits, then end; nothing is read any more, and what is left unread is answered by a reset."""
         if self._closing:
             return
         self._closing = True
+        self._left_unread = bool(self._inbox)
         self._inbox.clear()
         self.yamux.discard()
         self.half_close()
@@ -187,8 +189,8 @@ class TunnelStream(asyncio.Transport):
     def frame_received(self, data: bytes) -> None:
         """Bytes arrived."""
         if self._closing:
-            return  # and grant no more: what waits to be sent shall still arrive
-        if self._reading_paused or self._inbox:
+            self._left_unread = True  # what waits to be sent shall still arrive before the reset
+        elif self._reading_paused or self._inbox:
             self._inbox.append(data)
         else:
             self._pass_on(data)
@@ -302,6 +304,9 @@ class TunnelStream(asyncio.Transport):
     def _lose(self, exc: Exception | None) -> None:
         if not self._lost:
             self._lost = True
+            if self._left_unread:
+                # The other end waits for credit that nobody will give; it hears what was sent before (RFC 9293, 3.6.1).
+                self.yamux.reset()
             self._tunnel.stream_lost(self)
             self._loop.call_soon(self._call, self._protocol_lost, exc)
 

@@ -208,6 +208,41 @@ async def test_an_answer_that_ended_is_heard_even_if_a_reset_follows() -> None:
         assert (far.received, far.log) == (b"answer", ["made", "eof", "lost"])
 
 
+async def test_writing_to_a_stream_whose_reset_is_about_to_be_told_is_nothing() -> None:
+    """Bytes and the reset after them may arrive together; an answer to the bytes is dropped without complaint."""
+
+    class Echo(Recorder):
+        def data_received(self, data: bytes) -> None:
+            self.received += data
+            self.transport.write(data)
+
+    echo = Echo()
+    tunnel = Tunnel(Role.SERVER, lambda stream: echo)
+    carrier = _Carrier(tunnel)
+    tunnel.connection_made(carrier)
+    tunnel.data_received(encode(FrameType.DATA, Flag.SYN, 1, 5) + b"hello" + encode(FrameType.DATA, 0, 1, 3) + b"you")
+    tunnel.data_received(encode(FrameType.DATA, 0, 1, 4) + b"more" + encode(FrameType.WINDOW_UPDATE, Flag.RST, 1, 0))
+    assert isinstance(await echo.lost, ConnectionResetError)
+    assert echo.received == b"helloyoumore"
+    assert b"more" not in b"".join(carrier.writes)
+    tunnel.close()
+    await tunnel.lost
+
+
+async def test_closing_with_bytes_unread_resets_a_writer_that_waits() -> None:
+    """A writer that waits for credit nobody will give is told, after it has heard everything."""
+    async with joined(keep_open=True) as ends:
+        near, far = await opened(ends)
+        near.transport.pause_reading()
+        far.transport.write(b"x" * (2 * INITIAL_WINDOW))
+        near.transport.write(b"last words")
+        await far.until(lambda protocol: protocol.received == b"last words")
+        await opened(ends)  # by now the first window has come
+        near.transport.close()
+        assert isinstance(await far.lost, ConnectionResetError)
+        assert far.log == ["made", "pause", "eof", "lost"]
+
+
 async def test_bytes_kept_while_paused_come_before_the_end() -> None:
     """A paused protocol is told neither bytes nor the end, then both in order."""
     async with joined() as ends:
