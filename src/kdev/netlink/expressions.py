@@ -272,6 +272,11 @@ def dnat(address: Address, port: int | None = None) -> Statement:
     return _nat(1, address, port)
 
 
+def snat(address: Address) -> Statement:
+    """Have the connection come from another address (hook postrouting)."""
+    return _nat(0, address, None)
+
+
 def tproxy(version: int, port: int) -> Statement:
     """Hand the packet to the local socket that listens on ``port``, its addresses unchanged (hook prerouting)."""
     family = attribute(1, network32(2 if version == 4 else 10))

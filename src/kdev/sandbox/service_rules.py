@@ -9,7 +9,10 @@ from kdev.netlink.expressions import (
     destination,
     dnat,
     one_in,
+    reject_with_reset,
     reject_with_unreachable,
+    snat,
+    source,
     tcp_dport,
     udp_dport,
 )
@@ -29,10 +32,11 @@ from kdev.netlink.nf_tables import (
 from kdev.netlink.sockets import Request
 from kdev.sandbox.interface import Service, ServicePort
 from kdev.sandbox.namespaces import Namespace
-from kdev.sandbox.network import SERVICE_NETWORK
+from kdev.sandbox.network import NODE_ADDRESS, SERVICE_NETWORK
 
 _TABLE = Table(TableFamily.INET, "services")
 _DISPATCH = Chain(_TABLE, "dispatch", Base(ChainType.NAT, Hook.PREROUTING, -100))
+_SELF_CALLS = Chain(_TABLE, "self-calls", Base(ChainType.NAT, Hook.POSTROUTING, 100))
 _REFUSE = Chain(_TABLE, "refuse", Base(ChainType.FILTER, Hook.FORWARD, 0))
 
 
@@ -44,14 +48,17 @@ class ServiceRules:
         self._tables.commit(
             add_table(_TABLE),
             add_chain(_DISPATCH),
+            add_chain(_SELF_CALLS),
             add_chain(_REFUSE),
-            # What no rule above led to an endpoint.
+            # What no rule above led to an endpoint. A reset is believed at once; an ICMP error costs connect() a second.
+            add_rule(_REFUSE, destination(SERVICE_NETWORK), reject_with_reset()),
             add_rule(_REFUSE, destination(SERVICE_NETWORK), reject_with_unreachable(Unreachable.PORT)),
         )
 
     def replace(self, services: Sequence[Service]) -> None:
         """Lead to these services' endpoints from now on; connections that exist stay where they are."""
-        self._tables.commit(delete_rules(_DISPATCH), *dispatch(services))
+        fresh = (*dispatch(services), *self_calls(services))
+        self._tables.commit(delete_rules(_DISPATCH), delete_rules(_SELF_CALLS), *fresh)
 
     def close(self) -> None:
         """Close the netlink socket."""
@@ -69,6 +76,12 @@ def dispatch(services: Sequence[Service]) -> Iterator[Request]:
                 to_port = _port_match(port)
                 there = dnat(IPv4Address(address), target)
                 yield add_rule(_DISPATCH, destination(IPv4Address(service.cluster_ip)), to_port, share, there)
+
+
+def self_calls(services: Sequence[Service]) -> Iterator[Request]:
+    """A pod led to itself must not see its own address as the caller's: it would drop the packets as forged."""
+    for address in sorted({IPv4Address(a) for s in services for port in s.ports for a, _ in port.endpoints}):
+        yield add_rule(_SELF_CALLS, source(address), destination(address), snat(NODE_ADDRESS))
 
 
 def _port_match(port: ServicePort) -> Match:

@@ -43,6 +43,14 @@ def test_plaintext_is_refused(sandbox: Sandbox, words: tuple[str, ...]) -> None:
     assert "reset by peer" in refused.stderr
 
 
+def test_a_service_without_mesh_is_reached_by_its_name(sandbox: Sandbox) -> None:
+    """The node leads to an endpoint, also when that is the caller itself; a port without one refuses."""
+    said = json.loads(sandbox.curl("--from", "lab", "http://client/api/x").stdout)
+    assert said["service"] == "client"
+    assert "x-forwarded-client-cert" not in said["headers"]
+    assert sandbox.curl("--from", "lab", "http://client:81/").returncode == 7
+
+
 def test_both_pods_of_a_service_are_called(sandbox: Sandbox) -> None:
     """Requests are spread over checkout's two pods."""
     pods = {json.loads(sandbox.curl("http://checkout/api/x").stdout)["pod"] for _ in range(30)}
