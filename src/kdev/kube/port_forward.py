@@ -63,25 +63,40 @@ async def forward(api: Api, pod: Pod, port: int, protocol: asyncio.Protocol) -> 
     url = f"{api.server.replace('http', 'ws', 1)}{where}?ports={port}"
     server_name = api.selection.cluster.tls_server_name
     tls_options: dict[str, Any] = {"server_hostname": server_name} if server_name and proof.tls else {}
+    connecting = asyncio.get_running_loop().create_task(
+        ws_connect(
+            lambda: _Channels(protocol, port),
+            url,
+            ssl_context=proof.tls,
+            extra_headers={**proof.headers, "Sec-WebSocket-Protocol": PROTOCOL},
+            websocket_handshake_timeout=HANDSHAKE_TIMEOUT,
+            max_frame_size=FRAME_MAX,
+            max_redirects=0,
+            proxy=proxy_of(api.selection),
+            logger_name=_LOG,
+            **tls_options,
+        )
+    )
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT + HANDSHAKE_TIMEOUT):
-            _, listener = await ws_connect(
-                lambda: _Channels(protocol, port),
-                url,
-                ssl_context=proof.tls,
-                extra_headers={**proof.headers, "Sec-WebSocket-Protocol": PROTOCOL},
-                websocket_handshake_timeout=HANDSHAKE_TIMEOUT,
-                max_frame_size=FRAME_MAX,
-                max_redirects=0,
-                proxy=proxy_of(api.selection),
-                logger_name=_LOG,
-                **tls_options,
-            )
+            # picows leaves the connection open when it is cancelled, so it may finish, and is then abandoned.
+            _, listener = await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        connecting.add_done_callback(_abandon)
+        raise
+    except TimeoutError as error:
+        connecting.add_done_callback(_abandon)
+        raise unreachable(error, question) from error
     except WSHandshakeError as error:
         raise _refused(error, question) from error
-    except (OSError, WSError, TimeoutError) as error:
+    except (OSError, WSError) as error:
         raise unreachable(error, question) from error
     return cast("_Channels", listener).carrier
+
+
+def _abandon(connecting: asyncio.Task[tuple[WSTransport, WSListener]]) -> None:
+    if not connecting.cancelled() and connecting.exception() is None:
+        connecting.result()[0].disconnect(graceful=False)
 
 
 def _refused(error: WSHandshakeError, question: Question) -> Exception:

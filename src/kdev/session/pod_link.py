@@ -192,6 +192,7 @@ class PodLink:
         tunnel = Tunnel(Role.CLIENT, self._acceptor)
         settings = self.agent.settings
         handshake = HandshakeProtocol(LaptopHandshake(self._key, settings.session_id), tunnel)
+        handshake.finished.add_done_callback(_retrieve)
         carrier = await forward(self._api, self.pod, settings.port, handshake)
         try:
             await handshake.finished
@@ -234,6 +235,12 @@ class PodLink:
     def _logs(self) -> str:
         meta = self.pod.metadata
         return f"kubectl -n {meta.namespace} logs {meta.name} -c {self.agent.container}"
+
+
+def _retrieve(finished: asyncio.Future[bytes]) -> None:
+    """Have asyncio know that a failure was looked at, also when its connection was given up before."""
+    if not finished.cancelled():
+        finished.exception()
 
 
 async def _unless(trouble: Coroutine[None, None, None], wanted: Coroutine[None, None, None]) -> None:
