@@ -79,10 +79,8 @@ def running_traffic(
 
 
 @contextlib.contextmanager
-def running_traffic_h2(
-    pod: Namespace, host: str, documents: Path, *, connections: int, large: int
-) -> Iterator[Traffic]:
-    """HTTP/2 traffic to nghttpd that is flowing already."""
+def running_nghttpd(pod: Namespace, host: str, documents: Path, *, large: int = 0) -> Iterator[None]:
+    """An HTTP/2 application with the documents ``/small`` and ``/large``."""
     (documents / "small").write_bytes(b"ok\n")
     (documents / "large").write_bytes(bytes(large))
     server = subprocess.Popen(
@@ -92,11 +90,31 @@ def running_traffic_h2(
     )
     with server:
         try:
-            _await_listener(pod, host)
-            with _running(pod, "traffic_h2.py", host, PORT, connections, large) as traffic:
-                yield traffic
+            await_sockets(pod, State.LISTEN)
+            yield
         finally:
             server.kill()
+
+
+@contextlib.contextmanager
+def running_traffic_h2(
+    pod: Namespace, host: str, documents: Path, *, connections: int, large: int
+) -> Iterator[Traffic]:
+    """HTTP/2 traffic to nghttpd that is flowing already."""
+    with (
+        running_nghttpd(pod, host, documents, large=large),
+        _running(pod, "traffic_h2.py", host, PORT, connections, large) as traffic,
+    ):
+        yield traffic
+
+
+def await_sockets(pod: Namespace, state: State, *, count: int = 1) -> None:
+    """Wait for the application's sockets; programs of other languages give no event, so the kernel is asked."""
+    deadline = time.monotonic() + 10
+    with SockDiag(namespace=pod.descriptor) as diagnostics:
+        while len(diagnostics.tcp_sockets(frozenset({state}), local_port=PORT)) < count:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 @contextlib.contextmanager
@@ -114,30 +132,27 @@ def _running(pod: Namespace, program: str, *arguments: str | float) -> Iterator[
             process.kill()
 
 
-def _await_listener(pod: Namespace, host: str) -> None:
-    """A server of another language gives no event that it listens, so ask the kernel until it does."""
-    deadline = time.monotonic() + 10
-    with SockDiag(namespace=pod.descriptor) as diagnostics:
-        while not diagnostics.tcp_sockets(frozenset({State.LISTEN}), local_port=PORT):
-            assert time.monotonic() < deadline, f"nothing listens on {host}"
-            time.sleep(0.01)
-
-
 @contextlib.asynccontextmanager
 async def relaying(host: str) -> AsyncIterator[None]:
     """What the agent does with redirected connections, in its simplest form; runs in the pod's namespace."""
     version6 = ":" in host
+    writers: set[asyncio.StreamWriter] = set()
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         original = _original_destination(writer.get_extra_info("socket"), version6=version6)
         app_reader, app_writer = await asyncio.open_connection(*original)
+        writers.update((writer, app_writer))
         with contextlib.suppress(ConnectionError):
             await asyncio.gather(_copy(reader, app_writer), _copy(app_reader, writer))
 
     server = await asyncio.start_server(relay, "::1" if version6 else "127.0.0.1", LISTENER_PORT)
-    async with server:
+    try:
         yield
+    finally:
         server.close()
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -74,6 +74,24 @@ def test_the_sidecar_is_led_to_the_agent_and_nobody_else(pod: Namespace, host: s
 
 
 @pytest.mark.parametrize("owned", [True, False])
+def test_a_dropped_tap_leads_nobody_and_keeps_its_table(pod: Namespace, owned: bool) -> None:
+    """Connections that are at the agent need the table to live on, so it goes only with ``close``."""
+
+    def inside() -> tuple[bool, str]:
+        with (
+            pod_and_agent(POD4) as (app, agent),
+            Tap([istio_hop(POD4)], [PORT], LISTENER_PORT, owned=owned) as tap,
+        ):
+            tap.drop()
+            return arrives_at_agent(app, agent, "127.0.0.6"), pod.run("nft", "list", "ruleset")
+
+    led, ruleset = pod.call(inside)
+    assert not led
+    assert "table inet kdev" in ruleset
+    assert pod.run("nft", "list", "ruleset") == ""
+
+
+@pytest.mark.parametrize("owned", [True, False])
 def test_the_ports_can_be_exchanged(pod: Namespace, owned: bool) -> None:
     """After ``set_ports`` other ports are tapped and the first ones are not."""
 

@@ -33,7 +33,7 @@ class Traffic:
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
         peer = writer.get_extra_info("peername")[0]
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             while await reader.readuntil(b"\r\n\r\n"):
                 pieces = PIECES if self.seconds else 1
                 body = f"{peer}\n".encode() * pieces
