@@ -49,7 +49,7 @@ class Cluster:
         code, body = await self.call("POST", f"/api/v1/namespaces/{namespace}/pods", pod(name, **spec))
         assert code == 201, body
         running = lambda event: event["object"]["status"]["phase"] == "Running"  # noqa: E731
-        path = f"/api/v1/namespaces/{namespace}/pods/{name}"
+        path = f"/api/v1/namespaces/{namespace}/pods?fieldSelector=metadata.name%3D{name}"
         return (await self.until(path, running))["object"]
 
 

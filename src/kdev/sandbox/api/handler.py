@@ -36,7 +36,7 @@ class Handler:
     writes: Writes
     node: Runtime
 
-    async def __call__(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer a request; a refusal becomes its ``Status``."""
         try:
             return await self._answer(request)
@@ -200,7 +200,7 @@ def _selection(info: RequestInfo, query: Mapping[str, str]) -> Selection:
     if query.get("continue"):
         raise statuses.expired("The provided continue parameter is too old: the sandbox gives no continue tokens")
     labels, fields = query.get("labelSelector", ""), query.get("fieldSelector", "")
-    return watches.select(info.resource, info.namespace, labels, fields, info.name)
+    return watches.select(info.resource, info.namespace, labels, fields)
 
 
 def _list_of(info: RequestInfo, objects: list[Object], revision: str) -> Object:

@@ -69,6 +69,6 @@ async def serve(
 
 def _runner(handler: Handler) -> web.AppRunner:
     app = web.Application(client_max_size=_MAX_BODY)
-    app.router.add_route("*", "/{path:.*}", handler)
+    app.router.add_route("*", "/{path:.*}", handler.handle)
     # A watch whose client has gone must end at once, not at its next event.
     return web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN)

@@ -40,16 +40,15 @@ class Selection:
         return self.matches(obj)
 
 
-def select(resource: Resource, namespace: str, labels: str, fields: str, name: str = "") -> Selection:
-    """Compile selectors; a watch on one object's path selects it by name.
+def select(resource: Resource, namespace: str, labels: str, fields: str) -> Selection:
+    """Compile selectors.
 
     Raises:
         Refusal: 400, a selector is none.
     """
     by_label = selectors.label_selector(labels)
     by_field = selectors.field_selector(fields, resource.plural)
-    named = (lambda obj: obj["metadata"]["name"] == name) if name else (lambda _: True)
-    return Selection(resource, namespace, lambda obj: named(obj) and by_label(obj) and by_field(obj))
+    return Selection(resource, namespace, lambda obj: by_label(obj) and by_field(obj))
 
 
 def listed(store: Store, selection: Selection) -> list[Object]:
