@@ -82,10 +82,11 @@ class Http1Route:
                 self._forward(piece)
             else:
                 self._begin_request(piece, piece.head)
-        if requests.raw:
-            self._follow_no_more()
-        elif requests.head_begun:
-            self._await_head()
+        if self._waiting is None:
+            if requests.raw or (requests.switching and self._answers.raw):
+                self._follow_no_more()
+            elif requests.head_begun:
+                self._await_head()
         if self._client_ended and self._connection.route is self:
             self._end_upstream()
 
@@ -164,10 +165,10 @@ class Http1Route:
             self._forward(Piece(rest, end=False))
         if self._theft.in_flight:
             self._theft.end()
-        elif self._pod is not None:
-            self._pod.end()
-        else:
+        elif self._pod is None or self._pod_forgotten:
             self._connection.close()
+        else:
+            self._pod.end()
 
     # ---- no longer read along
 
@@ -177,7 +178,7 @@ class Http1Route:
 
     def _lose_patience(self) -> None:
         self._patience = None
-        if self._requests.head_begun:
+        if self._requests.head_begun and self._waiting is None:
             self._requests.raw = True
             self._advance()
 
@@ -203,8 +204,7 @@ class Http1Route:
         self._stop_patience()
         self._flush_answers()
         connection = self._connection
-        unsent = self._waiting[0].data if self._waiting is not None else b""
-        unsent += self._requests.rest()
+        unsent = self._take_waiting(Outcome.FELL_BACK, "the connection could not be followed") + self._requests.rest()
         copy = None
         if self._copies is not None:
             # A conversation is copied to its end; a request whose end cannot be told must not pass for a whole one.
@@ -220,6 +220,16 @@ class Http1Route:
             route.from_client(unsent)
         if self._client_ended:
             route.client_ended()
+
+    def _take_waiting(self, outcome: Outcome, why: str) -> bytes:
+        """Give up the request that waits for its turn."""
+        if self._waiting is None:
+            return b""
+        piece, _, matched = self._waiting
+        self._waiting = None
+        if matched is not None:
+            matched.report(outcome, why)
+        return piece.data
 
     # ---- from the pod
 
@@ -260,7 +270,7 @@ class Http1Route:
 
     def _settle(self, head: ResponseHead) -> bool:
         """Whether an answer's head tells that after the last request, which offered to leave HTTP, HTTP goes on."""
-        if not self._requests.switching or head.interim or head.switches or self._answers.unanswered:
+        if not self._switch_offered or head.interim or head.switches or self._answers.unanswered:
             return False
         self._requests.settle(switched=False)
         if self._copies is not None:
@@ -276,8 +286,13 @@ class Http1Route:
 
     def _read_no_more(self) -> None:
         self._flush_answers()
-        if self._requests.switching and self._pod is not None:
+        if self._switch_offered and self._pod is not None:
             self._go_raw(self._pod)
+
+    @property
+    def _switch_offered(self) -> bool:
+        """Whether the last request that was sent on offers to leave HTTP; none is sent before it is answered."""
+        return self._requests.switching and self._waiting is None
 
     def accepted(self, _upstream: UpstreamConnection) -> None:
         """What waited has been sent."""
@@ -315,7 +330,7 @@ class Http1Route:
 
     def stolen_head(self, head: ResponseHead) -> None:
         """The process has answered; it may have declined to leave HTTP."""
-        if self._requests.switching and not head.interim and not head.switches:
+        if self._switch_offered and not head.interim and not head.switches:
             self._requests.settle(switched=False)
 
     def stolen_switched(self, upstream: UpstreamConnection, rest: bytes) -> None:
@@ -326,9 +341,10 @@ class Http1Route:
 
     def stolen_finished(self, *, closes: bool) -> None:
         """The next request may go."""
-        if self._requests.switching:
+        if self._switch_offered:
             self._requests.settle(switched=False)
         if closes:
+            self._take_waiting(Outcome.FAILED, "the process closed the connection")
             LingeringRoute(self._connection)
         else:
             self._turn()

@@ -3,11 +3,13 @@
 import asyncio
 import hashlib
 import re
+import socket
 from pathlib import Path
 
 import pytest
 
 from kdev.proxy.interface import Outcome
+from kdev.proxy.splice import Splice
 from kdev.tunnel.messages import Mode
 from tests.unit.proxy.doubles import Session, matcher
 from tests.unit.proxy.stage import Stage, Talk, answering, response, staged
@@ -83,6 +85,45 @@ async def test_wrk_sees_no_error(mode: Mode | None) -> None:
 
 async def _http2_versions(stage: Stage, *flags: str) -> bytes:
     return await _run("curl", "-sS", *flags, f"http://127.0.0.1:{stage.port}/api/a")
+
+
+@pytest.mark.parametrize("mode", [None, Mode.MIRROR, Mode.STEAL])
+async def test_http2_is_recognised_and_handed_over(mode: Mode | None, tmp_path: Path) -> None:
+    """A client with prior knowledge is served by an HTTP/2 server behind the splice."""
+    (tmp_path / "a").write_text("over HTTP/2")
+    port = _free_port()
+    server = await asyncio.create_subprocess_exec("nghttpd", "--no-tls", "-d", str(tmp_path), str(port))
+    try:
+        session = None if mode is None else Session(mode, matcher("path=/api/*"), 0)
+        async with staged(session) as stage:
+            await _listening(port)
+            stage.splice = Splice(lambda: session, original_destination=lambda _: ("127.0.0.1", port))
+            listening = await asyncio.get_running_loop().create_server(stage.splice, "127.0.0.1", 0)
+            stage.port = listening.sockets[0].getsockname()[1]
+            url = f"http://127.0.0.1:{stage.port}/a"
+            assert await _run("curl", "-sS", "--http2-prior-knowledge", url) == b"over HTTP/2"
+            listening.close()
+            await asyncio.wait_for(stage.splice.connections.none_left(), 5)
+    finally:
+        server.kill()
+        await server.wait()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+async def _listening(port: int) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.01)
+            else:
+                writer.close()
+                return
 
 
 async def test_curl_s_offer_of_http2_is_the_pod_s_to_decline() -> None:

@@ -238,6 +238,36 @@ async def test_an_upgrade_that_is_declined_goes_on_in_http() -> None:
         writer.close()
 
 
+async def test_an_upgrade_that_waits_for_its_turn_is_not_taken_for_answered() -> None:
+    """The answers before it say nothing about it."""
+    switched = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"
+
+    async def switches(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(switched if b"Upgrade" in data else PROCESS if data == GET else data)
+
+    upgrade = b"GET /api/ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"
+    for first, answer in ((OTHER, APP), (GET, PROCESS)):
+        async with staged(stealing(), process=switches) as stage:
+            reader, writer = await stage.connect()
+            writer.write(first + upgrade)
+            assert await receive(reader, len(answer + switched)) == answer + switched
+            writer.write(OTHER)
+            assert await receive(reader, len(OTHER)) == OTHER
+            writer.close()
+
+
+async def test_a_client_that_ends_its_direction_still_gets_the_stolen_answer() -> None:
+    """And then the connection ends."""
+    async with staged(stealing()) as stage:
+        reader, writer = await stage.connect()
+        writer.write(OTHER + GET)
+        half_close(writer.transport)
+        assert await asyncio.wait_for(reader.read(), 5) == APP + PROCESS
+        await asyncio.wait_for(stage.splice.connections.none_left(), 5)
+        writer.close()
+
+
 async def test_an_upgrade_to_http2_is_never_stolen() -> None:
     """It would take every later request of the connection along."""
     upgrade = b"GET /api/x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
