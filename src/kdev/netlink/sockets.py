@@ -192,10 +192,10 @@ class NetlinkSocket:
                     return
 
     def _receive(self) -> list[Message]:
-        datagram, _, flags, _ = self.socket.recvmsg(RECEIVE_SIZE)
-        if flags & socket.MSG_TRUNC:
-            raise NetlinkError(errno.EMSGSIZE, "receive", f"an answer of more than {RECEIVE_SIZE} bytes")
-        return list(decode_messages(datagram))
+        try:
+            return list(decode_messages(self.socket.recv(RECEIVE_SIZE)))
+        except ValueError as error:
+            raise NetlinkError(errno.EBADMSG, "receive", str(error)) from error
 
     def _next_sequence(self, count: int) -> int:
         first = self._sequence + 1
@@ -226,7 +226,7 @@ def _inside(namespace: int | None) -> Iterator[None]:
     if namespace is None:
         yield
         return
-    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     try:
         _setns(namespace)
         try:
