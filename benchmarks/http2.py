@@ -70,7 +70,8 @@ def load(port: int, paths: list[str], requests: int, clients: int, streams: int)
     ).stdout
     succeeded = re.search(r"(\d+) succeeded", output)
     rate = re.search(r"([\d.]+) req/s", output)
-    assert succeeded and rate and int(succeeded[1]) == requests, output
+    if not succeeded or not rate or int(succeeded[1]) != requests:
+        raise RuntimeError(output)
     return float(rate[1])
 
 

@@ -51,29 +51,35 @@ class DirectStream(asyncio.Transport):
         self._protocol.accepted()
 
     def write(self, data: Any) -> None:
+        """As ``asyncio.Transport``."""
         if self._inner is None:
             self._waiting.append(data)
         else:
             self._inner.write(data)
 
     def is_closing(self) -> bool:
+        """As ``asyncio.Transport``."""
         return self._closing or (self._inner is not None and self._inner.is_closing())
 
     def close(self) -> None:
+        """As ``asyncio.Transport``."""
         if self._inner is not None:
             self._inner.close()
 
     def abort(self) -> None:
+        """As ``asyncio.Transport``."""
         self._closing = True
         self._connecting.cancel()
         if self._inner is not None:
             self._inner.abort()
 
     def pause_reading(self) -> None:
+        """As ``asyncio.Transport``."""
         if self._inner is not None:
             self._inner.pause_reading()
 
     def resume_reading(self) -> None:
+        """As ``asyncio.Transport``."""
         if self._inner is not None:
             self._inner.resume_reading()
 
@@ -81,9 +87,11 @@ class DirectStream(asyncio.Transport):
         """The defaults will do."""
 
     def get_write_buffer_size(self) -> int:
+        """As ``asyncio.Transport``."""
         return 0 if self._inner is None else self._inner.get_write_buffer_size()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """As ``asyncio.Transport``."""
         return self._delivered if name == "delivered" else default
 
 

@@ -4,12 +4,11 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tests.unit.proxy_http2.peers import Client, Server
-
 from kdev.proxy.http2.origin import OriginConnection
 from kdev.proxy.http2.router import Router
 from kdev.proxy.interface import Report, Shadowing
 from kdev.tunnel.messages import Mode
+from tests.unit.proxy_http2.peers import Client, Server
 
 STEPS = 400_000
 """Of one session; a few thousand are usual, and more than this means that it hangs."""

@@ -1,15 +1,15 @@
 from collections import Counter
 
 import pytest
-from tests.unit.proxy_http2.simulation import Simulation, Trouble
 
 from kdev.proxy.interface import Outcome
+from tests.unit.proxy_http2.simulation import Simulation, Trouble
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_every_stream_is_answered_by_the_side_it_belongs_to(seed: int) -> None:
     """Streams of the pod and of the developer's process share a connection, and each gets its own answer, whole."""
-    simulation = Simulation(seed, requests=15)
+    simulation = Simulation(seed, requests=6)
     simulation.run()
     for name, outcome in simulation.client.done.items():
         stolen = simulation.client.asked[name].startswith("/b")
@@ -19,7 +19,7 @@ def test_every_stream_is_answered_by_the_side_it_belongs_to(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_nothing_that_happens_to_the_process_reaches_the_pods_streams(seed: int) -> None:
     """While the process refuses, leaves and dies, the pod's streams are answered, and no request is acted on twice."""
-    simulation = Simulation(seed * 2 + 1, trouble=Trouble(refuse=0.3, kill=0.004, leave=0.01), requests=15)
+    simulation = Simulation(seed * 2 + 1, trouble=Trouble(refuse=0.3, kill=0.01, leave=0.02), requests=6)
     simulation.run()
     for name, outcome in simulation.client.done.items():
         stolen = simulation.client.asked[name].startswith("/b")
@@ -31,7 +31,7 @@ def test_nothing_that_happens_to_the_process_reaches_the_pods_streams(seed: int)
 @pytest.mark.parametrize("seed", range(2))
 def test_each_matched_stream_is_reported_once(seed: int) -> None:
     """Reports name for each matching stream what its client has seen of it."""
-    simulation = Simulation(seed * 2 + 1, trouble=Trouble(refuse=0.3, kill=0.004, leave=0.01), requests=10)
+    simulation = Simulation(seed * 2 + 1, trouble=Trouble(refuse=0.3, kill=0.01, leave=0.02), requests=6)
     simulation.run()
     seen = Counter(
         outcome for name, outcome in simulation.client.done.items() if simulation.client.asked[name].startswith("/b")

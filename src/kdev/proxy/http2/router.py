@@ -15,7 +15,6 @@ from kdev.proxy.http2.frames import (
     ACK,
     DATA,
     DEFAULT_WINDOW,
-    END_HEADERS,
     END_STREAM,
     ENHANCE_YOUR_CALM,
     FRAME_LIMIT,
@@ -262,7 +261,7 @@ class Router:
         if self._pod_rest:
             data = self._pod_rest + data
         offset = run = 0
-        end, window, answers, mark = len(data), self._window, self._answers, self._client_mark
+        end, window = len(data), self._window
         while end - offset >= HEAD_SIZE:
             high, low, kind, flags, stream_id = unpack_head(data, offset)
             length = high << 8 | low
@@ -271,14 +270,10 @@ class Router:
                 raise Http2Error(FRAME_SIZE_ERROR, "the pod's frame is above SETTINGS_MAX_FRAME_SIZE")
             if stop > end:
                 break
-            if not window.holding:
-                if kind == DATA and length <= window.room:
-                    window.room -= length
-                    offset = stop
-                    continue
-                if kind == HEADERS and flags & END_HEADERS and answers.stateless and not mark.due:
-                    offset = stop
-                    continue
+            if kind == DATA and length <= window.room and not window.holding:
+                window.room -= length
+                offset = stop
+                continue
             block = None
             if kind in {HEADERS, PUSH_PROMISE}:
                 block = read_header_block(data, offset)
