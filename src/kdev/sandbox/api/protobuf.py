@@ -114,7 +114,7 @@ def _message(name: str, data: bytes) -> Object:
                 continue  # gogo-protobuf writes what is not set, too
             raise KeyError(f"{name} with field {number}")
         field, kind = schema[number]
-        if kind == "none" or value == b"":
+        if kind == "none" or (value == b"" and not kind.startswith("*")):
             continue
         if kind.startswith("*"):
             result.setdefault(field, []).append(_value(kind[1:], value))

@@ -6,7 +6,7 @@ connection, and travels directly or inside a WebSocket (``SPDY/3.1+portforward.k
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -190,7 +190,7 @@ async def _serve_spdy(
             if stream.headers.get("streamtype") == "error":
                 errors[request_id] = stream
             elif request_id in errors and port.isdecimal() and 0 < int(port) < 65536:
-                task = tasks.create_task(_serve_pair(node, uid, int(port), stream, errors.pop(request_id)))
+                task = tasks.create_task(_pair(node, uid, int(port), stream, errors.pop(request_id)))
                 running.add(task)
                 task.add_done_callback(running.discard)
             else:
@@ -203,11 +203,19 @@ async def _serve_spdy(
             task.cancel()
 
 
-async def _serve_pair(node: Runtime, uid: str, port: int, data: SpdyStream, error: SpdyStream) -> None:
-    """Serve one forwarded connection: its bytes on one stream, what went wrong on the other."""
+def _pair(node: Runtime, uid: str, port: int, data: SpdyStream, error: SpdyStream) -> Coroutine[None, None, None]:
+    """Serve one forwarded connection: its bytes on one stream, what went wrong on the other.
+
+    The stream is listened to at once, not only when the returned coroutine runs: its first bytes may be in the same
+    message.
+    """
     forward = _Forward(node, uid, port, _Wire(data.link, data.write, lambda text: error.write(text.encode())))
     data.receive = forward.receive
     data.ended = forward.end
-    await forward.run()
-    data.finish()
-    error.finish()
+
+    async def carry() -> None:
+        await forward.run()
+        data.finish()
+        error.finish()
+
+    return carry()
