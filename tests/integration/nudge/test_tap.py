@@ -47,7 +47,7 @@ def arrives_at_agent(app: socket.socket, agent: socket.socket, source: str, port
     """Where a new connection to the pod ends."""
     host = app.getsockname()[0]
     with socket.socket(app.family) as client:
-        client.settimeout(2)
+        client.settimeout(10)
         client.bind((source, 0))
         client.connect((host, port))
         for listener, answer in ((agent, True), (app, False)):
