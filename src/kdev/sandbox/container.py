@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
@@ -67,6 +68,8 @@ class Container:
         self._log: Log | None = None
         self._previous_log: Log | None = None
         self._stopping = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._plan: Plan | None = None
 
     async def supervise(self, policy: str) -> None:
@@ -77,17 +80,21 @@ class Container:
             if image is None:
                 return
             begun = time.monotonic()
-            code = await self._run(image)
+            self._idle.clear()
+            try:
+                code = await self._run(image)
+            finally:
+                self._idle.set()
             if self._stopping.is_set() or not restarts(policy, code):
                 return
             delay, back_off = back_off.delay, back_off.after(time.monotonic() - begun)
             await self._back_off(delay)
 
     async def stop(self, grace_seconds: float) -> None:
-        """SIGTERM, after the grace period SIGKILL; it does not start again."""
+        """SIGTERM, after the grace period SIGKILL; returns when no process is left, and none starts again."""
         self._stopping.set()
-        if self.process is not None:
-            await self.process.end(grace_seconds)
+        await self.kill(grace_seconds)
+        await self._idle.wait()
 
     async def kill(self, grace_seconds: float) -> None:
         """End this run, as a failed liveness probe does; the policy decides what follows."""
@@ -158,6 +165,8 @@ class Container:
             self._fail_to_start(error)
             return 128
         self._plan, self.process = plan, process
+        if self._stopping.is_set():
+            process.signal(signal.SIGKILL)  # stopped while it was being launched
         self.event("Normal", "Created", f"Created container: {self.spec['name']}")
         self.record.run(f"kdev://{uuid.uuid4().hex}")
         self.record.started = "startupProbe" not in self.spec

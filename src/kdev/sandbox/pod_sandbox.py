@@ -32,19 +32,24 @@ class PodSandbox:
         pod: The pod, as admitted.
         link: Its network.
         pause: The first process of the process namespace that all containers share; None when each has its own.
+
+    Raises:
+        KeyError: What a volume refers to does not exist.
+        NoAddressLeft: The pod network is full.
     """
 
     def __init__(self, pod: Object, network: Network, directory: Path, volume_files: VolumeFiles) -> None:
         self.pod = pod
         self.pause: Process | None = None
-        self.link: PodLink = network.attach()
         self._network = network
         self._directory: Path = directory / pod["metadata"]["uid"]
+        self._write_volumes(volume_files)
+        self.link: PodLink = network.attach()
         self._uts = Namespace.create(Clone.NEWUTS)
         self._ipc = Namespace.create(Clone.NEWIPC)
         with self._uts.entered():
             socket.sethostname(pod["metadata"]["name"][:63])
-        self._write_files(volume_files)
+        self._write_files()
 
     @property
     def ip(self) -> str:
@@ -104,19 +109,26 @@ class PodSandbox:
         source /= str(mount.get("subPath", ""))
         return Bind(str(source), mount["mountPath"], "directory" if source.is_dir() else "file")
 
-    def _write_files(self, volume_files: VolumeFiles) -> None:
+    def _write_files(self) -> None:
         metadata = self.pod["metadata"]
-        self._directory.mkdir(mode=0o711, parents=True)
         (self._directory / "resolv.conf").write_text(resolv_conf(metadata["namespace"]), encoding="utf-8")
         hosts = f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{self.ip}\t{metadata['name']}\n"
         (self._directory / "hosts").write_text(hosts, encoding="utf-8")
+
+    def _write_volumes(self, volume_files: VolumeFiles) -> None:
+        """Before anything else is made, since a volume's source may be missing."""
+        provided = {
+            volume["name"]: volume_files(self.pod["metadata"]["uid"], volume)
+            for volume in self.pod["spec"].get("volumes", ())
+            if any(kind in volume for kind in _PROVIDED)
+        }
+        self._directory.mkdir(mode=0o711, parents=True)
+        for name, files in provided.items():
+            _fill(self.volume(name), files)
         for volume in self.pod["spec"].get("volumes", ()):
-            directory = self.volume(volume["name"])
             if "emptyDir" in volume:
-                directory.mkdir(parents=True)
-                directory.chmod(0o777)
-            elif any(kind in volume for kind in _PROVIDED):
-                _fill(directory, volume_files(metadata["uid"], volume))
+                self.volume(volume["name"]).mkdir(parents=True)
+                self.volume(volume["name"]).chmod(0o777)
 
 
 def _fill(directory: Path, files: dict[str, bytes]) -> None:

@@ -50,7 +50,7 @@ class ServiceRules:
             add_chain(_DISPATCH),
             add_chain(_SELF_CALLS),
             add_chain(_REFUSE),
-            # What no rule above led to an endpoint. A reset is believed at once; an ICMP error costs connect() a second.
+            # What no rule above led to an endpoint. A reset is believed at once; ICMP costs connect() a second.
             add_rule(_REFUSE, destination(SERVICE_NETWORK), reject_with_reset()),
             add_rule(_REFUSE, destination(SERVICE_NETWORK), reject_with_unreachable(Unreachable.PORT)),
         )
