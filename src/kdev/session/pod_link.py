@@ -10,7 +10,7 @@ from kdev.errors import AgentFailure, ClusterFailure
 from kdev.kube.agent_container import AgentSpec
 from kdev.kube.api import Api
 from kdev.kube.objects import Pod
-from kdev.kube.placement import START_TIMEOUT, agent_state, apply, await_start_trouble, pod_gone
+from kdev.kube.placement import START_TIMEOUT, STATUS_EVERY, agent_state, apply, await_start_trouble, pod_gone
 from kdev.kube.port_forward import forward
 from kdev.kube.refusals import NotFound
 from kdev.tunnel.control import ControlChannel
@@ -214,7 +214,7 @@ class PodLink:
             except ClusterFailure as failure:
                 if failure.explanation.reference not in _PASSING:
                     raise
-            await asyncio.sleep(_LAST_BACK_OFF / 5)
+            await asyncio.sleep(STATUS_EVERY)
 
     async def _converse(self, tunnel: Tunnel, heard: Callable[[FromAgent], None], until_ready: asyncio.Timeout) -> None:
         control: ControlChannel[FromLaptop, FromAgent] = ControlChannel(FromAgent)

@@ -18,15 +18,13 @@ from kdev.kube.api import Api
 from kdev.kube.objects import Pod
 from kdev.kube.targets import Kind, resolve
 from kdev.session import lifecycle, news
+from kdev.session.agent_news import AgentNews
 from kdev.session.lifecycle import Command, Event, Order, Phase, State, step
 from kdev.session.listening import watch_listening
 from kdev.session.plan import Plan, Wish, make_plan, new_agent
 from kdev.session.pod_link import AgentGone, PodLink
 from kdev.session.relay import LocalRelay
-from kdev.session.replay import Answered
-from kdev.session.totals import Totals
-from kdev.tunnel.messages import Counts, Direct, FromAgent, Ready, Seen
-from kdev.tunnel.messages import Step as AgentStep
+from kdev.tunnel.messages import Counts, FromAgent, Ready
 from kdev.tunnel.stream_accepting import accept_streams
 
 FOLLOW_WITHIN = 120.0
@@ -80,7 +78,7 @@ class Session:
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._links: dict[str, PodLink] = {}
         self._placed: Counter[str] = Counter()
-        self._totals = Totals()
+        self._heard = AgentNews(tell)
         self._began = time.monotonic()
         self._open_ports: frozenset[int] = frozenset()
         self._serving = False
@@ -114,7 +112,7 @@ class Session:
             for task in self._running:
                 task.cancel()
         assert self._stopped is not None
-        counts = self._totals.counts
+        counts = self._heard.counts
         if self._placed:
             seconds = time.monotonic() - self._began
             self._tell(news.Summary(reason=self._stopped.reason, seconds=seconds, counts=counts))
@@ -164,7 +162,7 @@ class Session:
         with self._step(f"Find {self._wish.target} in namespace {self._wish.namespace}") as timer:
             resolved = await resolve(self._api, self._wish.target, self._wish.namespace)
             self._plan = make_plan(self._wish, resolved)
-            self._relay = LocalRelay(self._plan.local_ports, self._tasks, self._answered)
+            self._relay = LocalRelay(self._plan.local_ports, self._tasks, self._heard.answered)
             self._links = {pod.metadata.name: self._link(pod) for pod in resolved.pods}
             timer.end(", ".join(self._links))
         self._events.put_nowait(lifecycle.Resolved(frozenset(self._links)))
@@ -200,7 +198,7 @@ class Session:
                     timer.end(f"mesh: {message.mesh}")
                     self._events.put_nowait(lifecycle.Attached(pod))
                     link.tell_listening(self._pod_ports())
-                self._hear(pod, message)
+                self._heard.hear(pod, message)
 
             await link.attach(heard)
             timer.fail()  # unless it was ready once
@@ -287,40 +285,6 @@ class Session:
 
     # ---- news
 
-    def _hear(self, pod: str, message: FromAgent) -> None:
-        match message:
-            case Seen():
-                self._tell(
-                    news.RequestSeen(
-                        pod=pod,
-                        port=message.port,
-                        method=message.method,
-                        path=message.path,
-                        action=message.action,
-                        detail=message.detail,
-                    )
-                )
-            case Counts():
-                self._totals.update(pod, message)
-            case Direct():
-                self._totals.direct[pod] = message.connections
-                self._tell(news.StillDirect(connections=sum(self._totals.direct.values())))
-            case Ready():
-                self._totals.direct[pod] = message.direct
-                for warning in message.warnings:
-                    self._tell(news.Warned(text=f"{pod}: {warning}"))
-            case AgentStep() if message.seconds is not None:
-                self._tell(
-                    news.StepEnded(step=f"{pod}: {message.name}", seconds=message.seconds, detail=message.detail)
-                )
-
-    def _answered(self, answered: Answered) -> None:
-        self._tell(
-            news.RequestAnswered(
-                port=answered.port, method=answered.method, target=answered.target, status=answered.status
-            )
-        )
-
     def _tell_ready(self) -> None:
         self._tell(
             news.Ready(
@@ -328,7 +292,7 @@ class Session:
                 pods=tuple(sorted(self._state.pods)),
                 ports=tuple(str(pair) for pair in self._plan.ports),
                 mode=self._wish.mode.value,
-                direct=sum(self._totals.direct.values()),
+                direct=self._heard.counts.direct,
                 seconds=time.monotonic() - self._began,
             )
         )
