@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+
 from tests.integration.netlink.namespaces import Namespace, new_namespace
 
 

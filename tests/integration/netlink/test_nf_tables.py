@@ -8,7 +8,6 @@ import sys
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address
 
 import pytest
-from tests.integration.netlink.namespaces import Namespace
 
 from kdev.netlink import nf_tables as nft
 from kdev.netlink.expressions import (
@@ -54,6 +53,7 @@ from kdev.netlink.expressions import (
 from kdev.netlink.nf_tables import Base, Chain, ChainType, Hook, KeyType, NfTables, Set, Table, TableFamily
 from kdev.netlink.routes import Routes
 from kdev.netlink.sockets import NetlinkError
+from tests.integration.netlink.namespaces import Namespace
 
 pytestmark = pytest.mark.root
 

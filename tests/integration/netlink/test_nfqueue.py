@@ -6,7 +6,6 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from tests.integration.netlink.namespaces import Namespace
 
 from kdev.netlink import nf_tables as nft
 from kdev.netlink.expressions import counter, mark, queue_by_xtables, udp_dport
@@ -14,6 +13,7 @@ from kdev.netlink.nf_tables import Base, Chain, ChainType, Hook, NfTables, Table
 from kdev.netlink.nfqueue import Queue, QueuedPacket
 from kdev.netlink.routes import Routes
 from kdev.netlink.sockets import NetlinkError
+from tests.integration.netlink.namespaces import Namespace
 
 pytestmark = pytest.mark.root
 

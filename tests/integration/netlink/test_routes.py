@@ -6,10 +6,10 @@ import socket
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 
 import pytest
-from tests.integration.netlink.namespaces import Namespace
 
 from kdev.netlink.routes import Routes, RouteType, RoutingTable
 from kdev.netlink.sockets import NetlinkError
+from tests.integration.netlink.namespaces import Namespace
 
 pytestmark = pytest.mark.root
 

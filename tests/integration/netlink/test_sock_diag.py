@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
-from tests.integration.netlink.namespaces import Namespace
 
 from kdev.netlink.routes import Routes
 from kdev.netlink.sock_diag import SockDiag, State
+from tests.integration.netlink.namespaces import Namespace
 
 pytestmark = pytest.mark.root
 

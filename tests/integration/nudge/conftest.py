@@ -37,7 +37,19 @@ def pod() -> Iterator[Namespace]:
             routes.add_address("eth0", IPv4Interface(f"{POD4}/24"))
             routes.add_address("eth0", IPv6Interface(f"{POD6}/64"))
             routes.add_address("lo", IPv6Interface("::6/128"))
+        _await_local_routes(namespace, POD6, "::6")
         yield namespace
+
+
+def _await_local_routes(namespace: Namespace, *addresses: str) -> None:
+    """The kernel makes an IPv6 address reachable in a work queue, later than it has acknowledged the address."""
+    deadline = time.monotonic() + 10
+    while True:
+        shown = namespace.run("ip", "-6", "route", "show", "table", "local")
+        if all(f"local {address} " in shown for address in addresses):
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def istio_hop(host: str) -> Hop:
