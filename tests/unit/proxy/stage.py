@@ -152,4 +152,6 @@ async def staged(
         for stopped in (app_server, process_server):
             for writer in stopped.writers:
                 writer.transport.abort()
-        await asyncio.sleep(0)
+        # What was closed above ends in the loop's next turns.
+        for _ in range(3):
+            await asyncio.sleep(0.001)
