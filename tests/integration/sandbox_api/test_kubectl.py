@@ -37,7 +37,7 @@ spec:
 
 @pytest.fixture(scope="session")
 def old_kubectl(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """kubectl 1.20 of Debian 12, unpacked without installing it."""
+    """Unpack the kubectl 1.20 of Debian 12 without installing it."""
     folder = tmp_path_factory.mktemp("debian")
     subprocess.run(["apt-get", "download", "kubernetes-client"], cwd=folder, check=True, capture_output=True)
     (package,) = folder.glob("*.deb")
@@ -47,7 +47,7 @@ def old_kubectl(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(params=["found", "debian"])
 def program(request: pytest.FixtureRequest) -> str:
-    """Each kubectl in turn: the one on the machine, which streams over WebSocket, and Debian's, which does over SPDY."""
+    """Each kubectl in turn: the machine's, which streams over WebSocket, and Debian's, which does over SPDY."""
     if request.param == "debian":
         return str(request.getfixturevalue("old_kubectl"))
     found = shutil.which("kubectl")
@@ -62,6 +62,7 @@ class Kubectl:
         self._command = [program, f"--kubeconfig={kubeconfig}"]
 
     async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+        """Start a command that goes on."""
         pipe = asyncio.subprocess.PIPE
         return await asyncio.create_subprocess_exec(*self._command, *arguments, stdin=pipe, stdout=pipe, stderr=pipe)
 

@@ -21,12 +21,15 @@ class FakeProcess:
         self.killed = False
 
     def resize(self, columns: int, rows: int) -> None:
+        """Remember the size."""
         self.sizes.append((columns, rows))
 
     async def wait(self) -> int:
+        """The exit code."""
         return await self.code
 
     def kill(self) -> None:
+        """End it."""
         self.killed = True
         if not self.code.done():
             self.code.set_result(137)
@@ -42,9 +45,11 @@ class Stdin:
         self._process = process
 
     def write(self, data: bytes) -> None:
+        """Echo."""
         self._process.stdout.feed_data(data)
 
     def close(self) -> None:
+        """End of input: the program ends."""
         self._process.stdout.feed_eof()
         if self._process.stderr is not None:
             self._process.stderr.feed_eof()
@@ -69,9 +74,11 @@ class FakeNode:
         self._next = 10
 
     def report_to(self, events: NodeEvents) -> None:
+        """Remember whom to tell."""
         self.events = events
 
     async def start_pod(self, pod: Object) -> None:
+        """Run it at once."""
         uid = pod["metadata"]["uid"]
         self.calls.append(("start", pod["metadata"]["name"]))
         self.pods[uid] = pod
@@ -103,14 +110,17 @@ class FakeNode:
         self.events.event(uid, "Normal", "Started", "Started container")
 
     async def update_pod(self, pod: Object) -> None:
+        """Remember the call."""
         self.calls.append(("update", pod["metadata"]["name"]))
 
     async def stop_pod(self, uid: str, grace_seconds: float) -> None:
+        """Wait until the test lets it go."""
         self.calls.append(("stop", uid))
         await self.hold_stop.wait()
         del self.pods[uid]
 
     async def start_ephemeral_container(self, uid: str, container: Object) -> None:
+        """Run it at once."""
         pod = self.pods[uid]
         self.calls.append(("ephemeral", container["name"]))
         pod["spec"].setdefault("ephemeralContainers", []).append(container)
@@ -126,6 +136,7 @@ class FakeNode:
         previous: bool = False,
         timestamps: bool = False,
     ) -> AsyncIterator[bytes]:
+        """Three lines."""
         if previous:
             raise ContainerNotRunning
         lines = [b"one\n", b"two\n", b"three\n"]
@@ -135,6 +146,7 @@ class FakeNode:
     async def exec(
         self, uid: str, container: str, command: Sequence[str], *, tty: bool = False, stdin: bool = False
     ) -> FakeProcess:
+        """Print the arguments, or echo the input."""
         process = FakeProcess(asyncio.StreamReader(), None if tty else asyncio.StreamReader())
         if stdin:
             process.stdin = Stdin(process)
@@ -148,9 +160,11 @@ class FakeNode:
         return process
 
     async def connect(self, uid: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to what the test serves."""
         if port not in self.ports:
             raise ConnectionRefusedError(f"dial tcp4 127.0.0.1:{port}: connect: connection refused")
         return await asyncio.open_connection(*self.ports[port])
 
     def set_services(self, services: Sequence[Service]) -> None:
+        """Remember them."""
         self.services = list(services)

@@ -10,6 +10,7 @@ from kdev.sandbox.api.tokens import Identity, Tokens
 from tests.unit.sandbox_api.conftest import Cluster
 
 _RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces/staging"
+_POD = "/api/v1/namespaces/staging/pods/web"
 _RULES = [
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [""], "resources": ["pods/ephemeralcontainers"], "verbs": ["patch"]},
@@ -34,36 +35,26 @@ async def _developer(cluster: Cluster) -> aiohttp.ClientSession:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "message"),
+    ("method", "path", "subject", "what", "namespace"),
     [
-        (
-            "GET",
-            "/api/v1/namespaces/default/pods",
-            'pods is forbidden: User "system:serviceaccount:staging:dev" cannot list resource "pods" in API group "" '
-            'in the namespace "default"',
-        ),
-        (
-            "DELETE",
-            "/api/v1/namespaces/staging/pods/web",
-            'pods "web" is forbidden: User "system:serviceaccount:staging:dev" cannot delete resource "pods" in API group '
-            '"" in the namespace "staging"',
-        ),
-        (
-            "GET",
-            "/api/v1/namespaces/staging/pods/web/log",
-            'pods "web" is forbidden: User "system:serviceaccount:staging:dev" cannot get resource "pods/log" in API '
-            'group "" in the namespace "staging"',
-        ),
+        ("GET", "/api/v1/namespaces/default/pods", "pods is", 'list resource "pods" in API group ""', "default"),
+        ("DELETE", _POD, 'pods "web" is', 'delete resource "pods" in API group ""', "staging"),
+        ("GET", f"{_POD}/log", 'pods "web" is', 'get resource "pods/log" in API group ""', "staging"),
         (
             "GET",
             "/apis/apps/v1/deployments",
-            'deployments.apps is forbidden: User "system:serviceaccount:staging:dev" cannot list resource "deployments" '
-            'in API group "apps" at the cluster scope',
+            "deployments.apps is",
+            'list resource "deployments" in API group "apps"',
+            "",
         ),
     ],
 )
-async def test_rbac_refuses_in_the_words_of_a_real_cluster(cluster: Cluster, method: str, path: str, message: str):
+async def test_rbac_refuses_in_the_words_of_a_real_cluster(  # noqa: PLR0917 - one column of the table each
+    cluster: Cluster, method: str, path: str, subject: str, what: str, namespace: str
+):
     """Verb, resource, group and scope are told."""
+    where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
+    message = f'{subject} forbidden: User "system:serviceaccount:staging:dev" cannot {what} {where}'
     async with await _developer(cluster) as developer, developer.request(method, path) as answer:
         body = await answer.json()
         assert (answer.status, body["reason"], body["message"]) == (403, "Forbidden", message)

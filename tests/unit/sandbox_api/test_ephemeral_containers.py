@@ -90,7 +90,7 @@ async def test_pod_security_is_held_against_the_whole_pod(cluster: Cluster):
 
 
 async def test_the_kind_of_old_clients_is_understood(cluster: Cluster):
-    """kubectl before 1.22 puts a list that stands in no spec; what is there already stays."""
+    """A kubectl before 1.22 puts a list that stands in no spec; what is there already stays."""
     await cluster.pod()
     await cluster.patch(_EPHEMERAL, _patch())
     legacy = {"apiVersion": "v1", "kind": "EphemeralContainers", "metadata": {"name": "web"}}

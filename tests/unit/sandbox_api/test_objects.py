@@ -75,8 +75,7 @@ async def test_a_service_tells_the_node_its_endpoints(cluster: Cluster):
     _, service = await cluster.call(
         "POST", "/api/v1/namespaces/default/services", {"metadata": {"name": "web"}, "spec": spec}
     )
-    while not (cluster.node.services and cluster.node.services[0].ports[0].endpoints):
-        await asyncio.sleep(0.01)
+    await cluster.until("/api/v1/namespaces/default/endpoints", lambda event: event["object"].get("subsets"))
     (told,) = cluster.node.services
     assert told.cluster_ip == service["spec"]["clusterIP"]
     assert told.ports[0].endpoints == ((running["status"]["podIP"], 8080),)
@@ -178,8 +177,9 @@ async def test_a_deleted_namespace_takes_its_contents_along(cluster: Cluster):
     code, body = await cluster.call("POST", "/api/v1/namespaces/shop/pods", pod("late"))
     assert (code, "because it is being terminated" in body["message"]) == (403, True)
     cluster.node.hold_stop.set()
-    while (await cluster.call("GET", "/api/v1/namespaces/shop"))[0] != 404:
-        await asyncio.sleep(0.01)
+    resumed = f"/api/v1/namespaces?resourceVersion={terminating['metadata']['resourceVersion']}"
+    await cluster.until(resumed, lambda event: event["type"] == "DELETED")
+    assert (await cluster.call("GET", "/api/v1/namespaces/shop"))[0] == 404
 
 
 async def test_volumes_are_filled_from_the_store(cluster: Cluster):

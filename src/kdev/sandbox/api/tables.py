@@ -97,8 +97,15 @@ def _containers(pod: Object) -> list[Object]:
 
 
 def _pod_ready(pod: Object) -> str:
-    ready = sum(bool(status.get("ready")) for status in _containers(pod))
-    return f"{ready}/{len(pod['spec']['containers'])}"
+    """Ready and all containers; sidecars among the init containers count, since Kubernetes 1.28."""
+    sidecars = _sidecars(pod)
+    counted = [item for item in pod.get("status", {}).get("initContainerStatuses") or () if item["name"] in sidecars]
+    ready = sum(bool(status.get("ready")) for status in (*counted, *_containers(pod)))
+    return f"{ready}/{len(pod['spec']['containers']) + len(sidecars)}"
+
+
+def _sidecars(pod: Object) -> set[str]:
+    return {item["name"] for item in pod["spec"].get("initContainers") or () if item.get("restartPolicy") == "Always"}
 
 
 def _pod_status(pod: Object) -> str:
@@ -117,9 +124,7 @@ def _pod_status(pod: Object) -> str:
 
 def _initialising(status: Object, pod: Object) -> str | None:
     """What an init container that has not done its part is at; sidecars count as done once they started."""
-    sidecars = {
-        item["name"] for item in pod["spec"].get("initContainers") or () if item.get("restartPolicy") == "Always"
-    }
+    sidecars = _sidecars(pod)
     statuses = status.get("initContainerStatuses") or []
     for index, container in enumerate(statuses):
         state = container.get("state", {})
