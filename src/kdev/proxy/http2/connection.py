@@ -54,7 +54,7 @@ class Http2Connection:
         self._client, self._pod = handover.client, handover.pod
         self._client_gate, self._pod_gate = Gate(self._client), Gate(self._pod)
         self._links: set[OriginLink] = set()
-        self._over = False
+        self._over = self._client_done = self._pod_done = False
 
     def begin(self, handover: Handover) -> None:
         """Take the transports over, with what was read from them."""
@@ -114,7 +114,9 @@ class Http2Connection:
     # ---- both ways of serving end alike
 
     def _client_ended(self) -> None:
+        self._client_done = True
         half_close(self._pod)
+        self._close_if_done()
 
     def _client_lost(self, exc: Exception | None) -> None:
         self._over = True
@@ -127,7 +129,14 @@ class Http2Connection:
             reset(self._pod)
 
     def _pod_ended(self) -> None:
+        self._pod_done = True
         half_close(self._client)
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._client_done and self._pod_done:
+            self._client.close()
+            self._pod.close()
 
     def _pod_lost(self, exc: Exception | None) -> None:
         if self._over:

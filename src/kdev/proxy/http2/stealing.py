@@ -27,7 +27,7 @@ class StealingConnection(Http2Connection):
         super().__init__(handover)
         self._loop = asyncio.get_running_loop()
         self._router = Router(handover.address[1], handover.context.current, self, self._loop.time)
-        self._pod_over = self._said_all = False
+        self._said_all = False
         self._timer: asyncio.TimerHandle | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self.begin(handover)
@@ -99,7 +99,7 @@ class StealingConnection(Http2Connection):
         deadline = router.stolen.next_deadline
         if deadline is not None and self._expiry is None:
             self._expiry = self._loop.call_at(deadline, self._expire)
-        if self._pod_over and not self._said_all and (router.goaway is None or router.idle):
+        if self._pod_done and not self._said_all and (router.goaway is None or router.idle):
             self._linger()
 
     def _expire(self) -> None:
@@ -112,13 +112,16 @@ class StealingConnection(Http2Connection):
     def _refuse(self, error: Http2Error) -> None:
         """One of the two main peers broke the protocol: say so, and end."""
         self._router.to_client.append(goaway(0, error.code, str(error).encode()))
-        self._router.ready = self._pod_over = True
+        self._router.ready = self._pod_done = True
         self._router.goaway = None
 
     def _linger(self) -> None:
         """End our direction, and read to nowhere until the client closes: a plain close would cut off answers."""
         self._said_all = True
-        half_close(self._client)
+        if self._client_done:
+            self._client.close()
+        else:
+            half_close(self._client)
         self._timer = self._loop.call_later(PATIENCE, self._client.close)
         self._pod.close()
         for link in tuple(self._links):
@@ -130,6 +133,10 @@ class StealingConnection(Http2Connection):
         else:
             super()._client_ended()
 
+    def _close_if_done(self) -> None:
+        """Stolen streams may still be answered: ``progressed`` ends the connection after them."""
+        self.progressed()
+
     def _client_lost(self, exc: Exception | None) -> None:
         super()._client_lost(exc)
         for timer in (self._timer, self._expiry):
@@ -137,7 +144,7 @@ class StealingConnection(Http2Connection):
                 timer.cancel()
 
     def _pod_ended(self) -> None:
-        self._pod_over = True
+        self._pod_done = True
         self.progressed()
 
     def _pod_lost(self, exc: Exception | None) -> None:
