@@ -4,6 +4,7 @@
     PORT=3000 python examples/local_checkout.py
 """
 
+import contextlib
 import os
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -37,5 +38,6 @@ class Checkout(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    with ThreadingHTTPServer(("127.0.0.1", int(os.environ.get("PORT", "8080"))), Checkout) as server:
+    address = "127.0.0.1", int(os.environ.get("PORT", "8080"))
+    with ThreadingHTTPServer(address, Checkout) as server, contextlib.suppress(KeyboardInterrupt):
         server.serve_forever()

@@ -53,9 +53,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> str:
     async with open_door(settings) as laptops:
         laptop = await _first(laptops)
         try:
-            request = await requested(laptop)
-            async with claim(settings.owner):
-                return await _Session(request, laptops, stop).run(laptop)
+            return await _Session(settings.owner, laptops, stop).run(laptop, await requested(laptop))
         except Failure as failure:
             refuse(laptop.control, failure)
             laptop.tunnel.close()
@@ -79,29 +77,33 @@ async def _first(laptops: Laptops) -> Laptop:
 class _Session:
     """What lives from the request to the end, over all the tunnels there are in between."""
 
-    def __init__(self, request: Shadow, laptops: Laptops, stop: asyncio.Event) -> None:
-        self._request = request
+    def __init__(self, owner: str, laptops: Laptops, stop: asyncio.Event) -> None:
+        self._owner = owner
         self._laptops = laptops
         self._stop = stop
         self._laptop: Laptop | None = None
         self._reporting = Reporting()
 
-    async def run(self, laptop: Laptop) -> str:
-        """Tap, serve, hand back."""
+    async def run(self, laptop: Laptop, request: Shadow) -> str:
+        """Tap, serve, hand back; whoever comes next may tap as soon as this tap is down."""
         self._laptop = laptop
-        request = self._request
-        mesh = recognise(request.pod)
-        matcher = compile_filters(request.filters, identity=mesh.identity, probes=request.probes)
-        shadowing = TunnelShadowing(request, matcher, self._reporting.report)
-        splice = Splice(shadowing.current, http2=take_over)
-        async with tapped(request, mesh, splice, laptop.control.post, self._count_direct) as tap:
-            _audit.info("begun: %s %s ports %s filters %s", request.owner, request.mode, request.ports, request.filters)
-            try:
-                reason = await self._until_ended(laptop, shadowing, tap)
-            finally:
-                tap.drop()
-            await self._hand_back(splice, reason)
-        _audit.info("ended: %s %s", request.owner, reason)
+        async with contextlib.AsyncExitStack() as claimed:
+            await claimed.enter_async_context(claim(self._owner))
+            mesh = recognise(request.pod)
+            matcher = compile_filters(request.filters, identity=mesh.identity, probes=request.probes)
+            shadowing = TunnelShadowing(request, matcher, self._reporting.report)
+            splice = Splice(shadowing.current, http2=take_over)
+            async with tapped(request, mesh, splice, laptop.control.post, self._count_direct) as tap:
+                _audit.info(
+                    "begun: %s %s ports %s filters %s", self._owner, request.mode, request.ports, request.filters
+                )
+                try:
+                    reason = await self._until_ended(laptop, shadowing, tap)
+                finally:
+                    tap.drop()
+                _audit.info("ended: %s %s", self._owner, reason)
+                await claimed.aclose()
+                await self._hand_back(splice, reason)
         return reason
 
     def _count_direct(self, connections: int) -> None:

@@ -10,7 +10,10 @@ resets it; a packet that is no SYN matches nothing and is left alone for good.
 """
 
 import asyncio
+import dataclasses
 import errno
+import logging
+import secrets
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
@@ -51,6 +54,8 @@ from kdev.netlink.nf_tables import (
 )
 from kdev.netlink.sockets import NetlinkError, Request
 
+_log = logging.getLogger(__name__)
+
 TABLE = Table(TableFamily.INET, "kdev")
 
 _PRIORITY = -101
@@ -82,6 +87,7 @@ class Tap:
         self._listener_port = listener_port
         self._owned = owned
         self._netlink: NfTables | None = None
+        self._table = TABLE
 
     def __enter__(self) -> Self:
         """Raise the tap.
@@ -108,13 +114,20 @@ class Tap:
     def drop(self) -> None:
         """Lead no more connections here; may be called from any thread, and again.
 
-        Connections that are here stay, and need the table for it: without any nat chain in the namespace the kernel
-        translates addresses no more, and their next packet would be reset. So the table stays until ``close``.
+        Connections that are here stay, and need a nat chain for it: without any in the namespace the kernel translates
+        addresses no more, and their next packet would be reset. So in the same transaction an empty chain takes the
+        table's place until ``close``; another agent may raise its tap meanwhile.
         """
+        if self._netlink is None or self._table is not TABLE:
+            return
+        table = Table(TABLE.family, f"{TABLE.name}-{secrets.token_hex(4)}")
+        kept = [dataclasses.replace(chain, table=table) for chain in _chains(self._hops).values()]
         try:
-            self.set_ports(())
-        except AgentFailure:
+            self._netlink.commit(add_table(table, owner=self._owned), *map(add_chain, kept), delete_table(TABLE))
+        except OSError as error:
+            _log.warning("no chain could be kept for the connections that are here: %s", error)
             self.close()
+        self._table = table
 
     def close(self) -> None:
         """Remove the table; may be called from any thread, and again."""
@@ -123,7 +136,7 @@ class Tap:
             return
         try:
             if not self._owned:
-                netlink.commit(delete_table(TABLE))
+                netlink.commit(delete_table(self._table))
         finally:
             netlink.close()
 
@@ -134,7 +147,7 @@ class Tap:
             AgentFailure: The kernel refused; the ports are as they were.
         """
         wanted = frozenset(ports)
-        if self._netlink is None:
+        if self._netlink is None or self._table is not TABLE:
             raise _refused("the tap is down")
         try:
             self._netlink.commit(*replace_elements(_ports(owned=self._owned), sorted(wanted)))
@@ -148,7 +161,7 @@ class Tap:
         Raises:
             AgentFailure: The kernel refused.
         """
-        while self._netlink is not None and not self._owned:
+        while self._netlink is not None and self._table is TABLE and not self._owned:
             self.set_ports(self._ports)
             await asyncio.sleep(_REFRESH)
 
@@ -165,7 +178,7 @@ class Tap:
 
 def _requests(hops: tuple[Hop, ...], ports: frozenset[int], listener_port: int, *, owned: bool) -> list[Request]:
     a_set = _ports(owned=owned)
-    chains = {hop.local: _OUTPUT if hop.local else _PREROUTING for hop in hops}
+    chains = _chains(hops)
     # A table without owner may remain from an agent that was killed: adding and deleting it makes a clean start.
     clean = [add_table(TABLE), delete_table(TABLE), add_table(TABLE, owner=owned)]
     rules = [add_rule(chains[hop.local], *_parts(hop), redirect(listener_port)) for hop in hops]
@@ -176,6 +189,10 @@ def _requests(hops: tuple[Hop, ...], ports: frozenset[int], listener_port: int, 
         *rules,
         add_elements(a_set, sorted(ports)),
     ]
+
+
+def _chains(hops: Iterable[Hop]) -> dict[bool, Chain]:
+    return {hop.local: _OUTPUT if hop.local else _PREROUTING for hop in hops}
 
 
 def _ports(*, owned: bool) -> Set:
