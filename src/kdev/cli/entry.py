@@ -41,7 +41,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-def _kdev() -> None:
+def kdev() -> None:
     """Run a local process as if it were a pod of a meshed Kubernetes workload."""
 
 
@@ -51,7 +51,7 @@ def run(arguments: Sequence[str]) -> int:
     With ``KDEV_DEBUG`` set, the chain of exceptions that led to a failure is told, too.
     """
     try:
-        code = _kdev.main(list(arguments), prog_name="kdev", standalone_mode=False)
+        code = kdev.main(list(arguments), prog_name="kdev", standalone_mode=False)
     except Failure as failure:
         return _tell(failure)
     except click.UsageError as error:

@@ -55,7 +55,7 @@ def choose_ports(pods: Sequence[Pod], wanted: Sequence[PortPair]) -> tuple[PortP
     if not wanted:
         if not declared:
             raise TargetFailure(
-                "port-undeclared",
+                "no-port-declared",
                 "The target declares no ports, so kdev cannot tell which to shadow",
                 seen=f"pod {pods[0].metadata.name}: no containerPort",
                 advice="name the one on which the application listens: --port 8080",

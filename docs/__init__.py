@@ -1,0 +1,1 @@
+"""The documentation; the pages of ``reference`` are written by ``docs.generate``."""
