@@ -9,6 +9,7 @@ import termios
 from collections.abc import Sequence
 
 from kdev.sandbox.container import Container
+from kdev.sandbox.interface import Input
 from kdev.sandbox.processes import Process, launch
 
 
@@ -33,7 +34,7 @@ class Execution:
     def __init__(
         self,
         process: Process,
-        streams: tuple[asyncio.StreamWriter | None, asyncio.StreamReader, asyncio.StreamReader | None],
+        streams: tuple[Input | None, asyncio.StreamReader, asyncio.StreamReader | None],
         terminal: int | None,
     ) -> None:
         self.stdin, self.stdout, self.stderr = streams
@@ -51,6 +52,8 @@ class Execution:
         if self._terminal is not None:
             os.close(self._terminal)
             self._terminal = None
+        if self.stdin is not None:
+            self.stdin.close()
         return code
 
     def kill(self) -> None:
@@ -91,8 +94,48 @@ async def execute_in_terminal(container: Container, command: Sequence[str], *, s
     finally:
         os.close(theirs)
     control = os.dup(ours)
-    writer = await _writer(os.dup(ours)) if stdin else None
-    return Execution(process, (writer, await _reader(ours), None), control)
+    typed = TerminalInput(os.dup(ours)) if stdin else None
+    return Execution(process, (typed, await _reader(ours), None), control)
+
+
+class TerminalInput:
+    """What is typed at a terminal.
+
+    Written without a transport: uvloop's for writing reads as well, to notice a pipe's end, and would swallow what
+    the terminal prints.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_blocking(descriptor, False)
+        self._descriptor = descriptor
+        self._waiting = bytearray()
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Type; what the program does not take yet waits."""
+        self._waiting += data
+        self._flush()
+
+    def close(self) -> None:
+        """Type no more."""
+        if self._descriptor >= 0:
+            asyncio.get_running_loop().remove_writer(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _flush(self) -> None:
+        if self._descriptor < 0:
+            return
+        try:
+            del self._waiting[: os.write(self._descriptor, self._waiting)]
+        except BlockingIOError:
+            pass
+        except OSError:  # nobody has the terminal any more
+            self.close()
+            return
+        if self._waiting:
+            asyncio.get_running_loop().add_writer(self._descriptor, self._flush)
+        else:
+            asyncio.get_running_loop().remove_writer(self._descriptor)
 
 
 async def _reader(descriptor: int) -> asyncio.StreamReader:

@@ -76,6 +76,18 @@ class Service:
     ports: tuple[ServicePort, ...]
 
 
+class Input(Protocol):
+    """A program's standard input."""
+
+    def write(self, data: bytes | memoryview, /) -> None:
+        """Send bytes; never blocks."""
+        ...
+
+    def close(self) -> None:
+        """End of input."""
+        ...
+
+
 class ExecProcess(Protocol):
     """A program started in a running container.
 
@@ -85,7 +97,7 @@ class ExecProcess(Protocol):
         stderr: Its errors; None with a terminal.
     """
 
-    stdin: asyncio.StreamWriter | None
+    stdin: Input | None
     stdout: asyncio.StreamReader
     stderr: asyncio.StreamReader | None
 

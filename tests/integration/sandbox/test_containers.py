@@ -1,6 +1,7 @@
 """What a container is here: identity, rights, process namespaces, restarts, and what a kubelet reports."""
 
 import json
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -157,6 +158,22 @@ def test_containers_may_share_their_processes(sandbox: Sandbox) -> None:
     deadline = time.monotonic() + 30
     while "seen" not in sandbox.kubectl("-n", "lab", "logs", "sharing", "-c", "app").stdout:
         assert time.monotonic() < deadline
+
+
+def test_a_terminal_keeps_its_output_and_its_input(sandbox: Sandbox) -> None:
+    """What a program prints and what is typed both arrive whole, though one descriptor carries both ways."""
+    kubectl = f"kubectl --kubeconfig={sandbox.status()['kubeconfig']}"
+    inside = "stty -echo; echo ready; read typed; echo got $typed; tty"
+    words = f"{kubectl} -n staging exec -it deploy/payments -c payments -- sh -c '{inside}'"
+    with subprocess.Popen(["script", "-qec", words, "/dev/null"], stdin=-1, stdout=-1, text=True) as terminal:
+        assert terminal.stdin is not None
+        assert terminal.stdout is not None
+        assert terminal.stdout.readline().strip() == "ready"
+        terminal.stdin.write("hello\n")
+        terminal.stdin.flush()
+        rest = terminal.stdout.read().split()
+    assert rest[:2] == ["got", "hello"]
+    assert rest[2].startswith("/dev/pts/")
 
 
 def test_status_tells_the_hosts_process_numbers(sandbox: Sandbox) -> None:
