@@ -47,8 +47,8 @@ def parse_wrk(output: str, seconds: float) -> Load:
     return Load(
         requests=int(_found(r"(\d+) requests in", output)),
         seconds=seconds,
-        p50=_time(_found(r"50%\s+(\S+)", output)),
-        p99=_time(_found(r"99%\s+(\S+)", output)),
+        p50=_time(_found(r"\s50%\s+(\S+)", output)),
+        p99=_time(_found(r"\s99%\s+(\S+)", output)),
         failures=sum(map(int, troubles)),
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from kdev.proxy.context import Context, Handover
-from kdev.proxy.flow import Gate, reset
+from kdev.proxy.flow import Gate, reset, silent_for
 from kdev.proxy.interface import Shadowing
 from kdev.proxy.original_destination import Address
 from kdev.proxy.upstream import Listener, PodConnection, UpstreamConnection
@@ -19,6 +19,11 @@ from kdev.tunnel.streams import StreamForm
 
 class Route(Listener, Protocol):
     """What is done with a connection's bytes, at present."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether the connection may be closed without anything being lost."""
+        ...
 
     def from_client(self, data: bytes, /) -> None:
         """The client has sent bytes."""
@@ -154,6 +159,11 @@ class Connection(asyncio.Protocol):
         """Hand the connection back: see ``Drainable``."""
         self.route.drain()
 
+    def close_idle(self, seconds: float) -> None:
+        """See ``Drainable``."""
+        if self.route.idle and silent_for(self.client) >= seconds:
+            self.client.close()
+
     def abort(self) -> None:
         """End it now."""
         self.reset()
@@ -181,6 +191,8 @@ DEAF = _Deaf()
 
 class _Nowhere(_Deaf):
     """The route of a connection that is being reset."""
+
+    idle = False
 
     def from_client(self, data: bytes) -> None:
         """Nobody reads it."""

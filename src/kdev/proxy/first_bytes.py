@@ -89,6 +89,11 @@ class FirstBytes:
         """It is over."""
         self._stop_patience()
 
+    @property
+    def idle(self) -> bool:
+        """Whether nobody has said anything."""
+        return not (self._from_client or self._from_pod)
+
     def drain(self) -> None:
         """A connection on which nothing was said is left alone; its route asks whether to drain."""
 

@@ -3,8 +3,11 @@
 import asyncio
 import socket
 import struct
+import sys
 
 _NO_LINGER = struct.pack("ii", 1, 0)
+_LAST_DATA = struct.Struct("=44xI4xI")
+"""``tcpi_last_data_sent`` and ``tcpi_last_data_recv`` of ``struct tcp_info`` (linux/tcp.h), in milliseconds."""
 
 
 class Gate:
@@ -37,3 +40,17 @@ def reset(transport: asyncio.Transport) -> None:
         # With a linger time of zero, close() sends RST instead of FIN (socket(7)).
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
     transport.abort()
+
+
+def silent_for(transport: asyncio.Transport) -> float:
+    """Seconds since a TCP connection last carried a byte in either direction; 0 where that cannot be told.
+
+    The kernel keeps account of it, so that no request has to look at the clock.
+    """
+    sock = transport.get_extra_info("socket")
+    if sys.platform != "linux" or sock is None or transport.is_closing():
+        return 0.0
+    sent: int
+    received: int
+    sent, received = _LAST_DATA.unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA.size))
+    return min(sent, received) / 1e3

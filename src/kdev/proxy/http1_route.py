@@ -45,11 +45,14 @@ class Http1Route:
         self._client_ended = False
         self._raw_waits = False
         self._patience: asyncio.TimerHandle | None = None
-        self._draining = connection.context.connections.draining
+        self._draining = False
+        self._asked = False  # the client has been asked to close: it is this end's turn once nothing is owed
         self._by_pieces = False  # answers are forwarded as they are read, so that a head can be changed
         connection.route = self
         if pod is not None:
             pod.listener = self
+        if connection.context.connections.draining:
+            self.drain()
 
     # ---- from the client
 
@@ -87,8 +90,11 @@ class Http1Route:
                 self._follow_no_more()
             elif requests.head_begun:
                 self._await_head()
-        if self._client_ended and self._connection.route is self:
-            self._end_upstream()
+        if self._connection.route is self:
+            if self._client_ended:
+                self._end_upstream()
+            elif self._asked and self.idle:
+                self._linger()
 
     def _begin_request(self, piece: Piece[RequestHead], head: RequestHead) -> None:
         if self._patience is not None:
@@ -143,6 +149,8 @@ class Http1Route:
             self._copies = RequestCopies()
         # A request that may become a conversation ends when the answer says that it does not.
         self._copies.begin(matched, piece.data, end=piece.end and not head.switches)
+        if self._draining:
+            self._copies.drain()
 
     def _turn(self) -> None:
         """Something has ended: see whether what waits may go now."""
@@ -262,10 +270,10 @@ class Http1Route:
             if piece.head is not None:
                 settled = self._settle(piece.head) or settled
             if self._by_pieces:
-                client.write(self._asked_to_close(piece))
+                client.write(self._ask_to_close(piece))
         if answers.raw or answers.switched:
             self._read_no_more()
-        if settled or self._waiting is not None:
+        if settled or self._asked or self._waiting is not None:
             self._turn()
 
     def _settle(self, head: ResponseHead) -> bool:
@@ -277,11 +285,12 @@ class Http1Route:
             self._copies.more(b"", end=True)
         return True
 
-    def _asked_to_close(self, piece: Piece[ResponseHead]) -> bytes:
+    def _ask_to_close(self, piece: Piece[ResponseHead]) -> bytes:
         """An answer after which nothing is owed is where the client can be asked to close the connection."""
         head = piece.head
         if head is None or head.interim or head.switches or head.closes or self._answers.unanswered:
             return piece.data
+        self._asked = True
         return closing_head(piece.data[: piece.head_size]) + piece.data[piece.head_size :]
 
     def _read_no_more(self) -> None:
@@ -328,10 +337,11 @@ class Http1Route:
 
     # ---- from the theft
 
-    def stolen_head(self, head: ResponseHead) -> None:
+    def stolen_head(self, piece: Piece[ResponseHead], head: ResponseHead) -> bytes:
         """The process has answered; it may have declined to leave HTTP."""
         if self._switch_offered and not head.interim and not head.switches:
             self._requests.settle(switched=False)
+        return self._ask_to_close(piece) if self._draining else piece.data
 
     def stolen_switched(self, upstream: UpstreamConnection, rest: bytes) -> None:
         """The process has the connection for itself from now on."""
@@ -345,7 +355,7 @@ class Http1Route:
             self._requests.settle(switched=False)
         if closes:
             self._take_waiting(Outcome.FAILED, "the process closed the connection")
-            LingeringRoute(self._connection)
+            self._linger()
         else:
             self._turn()
 
@@ -354,6 +364,30 @@ class Http1Route:
         self._pass(Piece(data, end, head), head)
         self._turn()
 
+    # ---- handed back
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is owed to anybody."""
+        requests = self._requests
+        nothing_asked = self._waiting is None and not (requests.in_body or requests.buffered or requests.switching)
+        return nothing_asked and not self._theft.in_flight and self._answers.idle
+
     def drain(self) -> None:
-        """The next answer of the pod that leaves nothing owed asks the client to close."""
+        """The next answer that leaves nothing owed asks the client to close; what is in flight is served to its end."""
         self._draining = True
+        self._current = _nobody
+        self._theft.drain()
+        if self._copies is not None:
+            self._copies.drain()
+
+    def _linger(self) -> None:
+        """The last answer has been written."""
+        self._stop_patience()
+        if self._copies is not None:
+            self._copies.close(complete=True)
+        LingeringRoute(self._connection)
+
+
+def _nobody() -> None:
+    """The session of a connection that is handed back: no request of it is matched any more."""

@@ -16,6 +16,8 @@ PATIENCE = 5.0
 class LingeringRoute:
     """Reads and forgets until the client closes."""
 
+    idle = False  # it has a bound of its own
+
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         for upstream in tuple(connection.upstreams):

@@ -74,10 +74,11 @@ class RequestCopies:
         inside: A request is being copied whose end has not come.
     """
 
-    __slots__ = ("_ends", "_matched", "_session", "_stream", "_written", "inside")
+    __slots__ = ("_draining", "_ends", "_matched", "_session", "_stream", "_written", "inside")
 
     def __init__(self) -> None:
         self.inside = False
+        self._draining = False
         self._stream: _CopyStream | None = None
         self._session: object = None
         self._matched: Matched | None = None
@@ -115,6 +116,12 @@ class RequestCopies:
     def end(self) -> None:
         """The client has sent all; what was copied of a conversation counts as a whole."""
         self.more(b"", end=True)
+
+    def drain(self) -> None:
+        """Keep no stream but for a request whose end has not come."""
+        self._draining = True
+        if not self.inside:
+            self.close(complete=True)
 
     def close(self, *, complete: bool) -> None:
         """No more copies; what waits is still sent, and a request that was not completed is cut."""
@@ -156,6 +163,8 @@ class RequestCopies:
             self._ends.append(self._written)
             if self._matched is not None:
                 self._matched.report(Outcome.MIRRORED)
+            if self._draining:
+                self.close(complete=True)
 
     def _send(self, stream: _CopyStream, data: bytes) -> None:
         assert stream.transport is not None, "a stream is kept only when it was opened"
@@ -166,6 +175,8 @@ class RequestCopies:
         self.inside = False
         if self._matched is not None:
             self._matched.report(Outcome.DROPPED, detail)
+        if self._draining:
+            self.close(complete=True)
 
 
 class ConnectionCopy:

@@ -8,6 +8,8 @@ from kdev.proxy.upstream import UpstreamConnection
 class RawRoute:
     """A connection tied to one upstream, with a copy of what the client sends if there is to be one."""
 
+    idle = False  # nobody knows what silence means in an unread protocol
+
     def __init__(self, connection: Connection, upstream: UpstreamConnection, copy: Copy | None = None) -> None:
         self._connection = connection
         self._upstream = upstream

@@ -11,6 +11,8 @@ from kdev.proxy.upstream import PodConnection, UpstreamConnection
 class StealingRoute:
     """Until the process says its first byte: the pod's connection and what the client has said are kept."""
 
+    idle = False  # the process may be about to speak
+
     def __init__(self, connection: Connection, pod: PodConnection, matched: Matched) -> None:
         self._connection = connection
         self._pod = pod

@@ -20,8 +20,9 @@ from kdev.proxy.upstream import UpstreamConnection
 class Victim(Protocol):
     """The route from which requests are stolen."""
 
-    def stolen_head(self, head: ResponseHead) -> None:
-        """The answer to the stolen request has begun."""
+    def stolen_head(self, piece: Piece[ResponseHead], head: ResponseHead) -> bytes:
+        """The answer to the stolen request has come so far; returns what the client gets of it."""
+        ...
 
     def stolen_switched(self, upstream: UpstreamConnection, rest: bytes) -> None:
         """What follows, beginning with ``rest``, can only be forwarded unread."""
@@ -48,6 +49,7 @@ class Theft:
         self._session: Shadowing | None = None
         self._answers = ResponseReader()
         self._timer: asyncio.TimerHandle | None = None
+        self._draining = False
 
     def begin(self, matched: Matched, piece: Piece[RequestHead], head: RequestHead) -> bool:
         """Steal a request, or answer False when there is no process that could take it."""
@@ -100,6 +102,12 @@ class Theft:
         self._stream = None
         return stream
 
+    def drain(self) -> None:
+        """Keep no stream but for a request in flight."""
+        self._draining = True
+        if not self.in_flight:
+            self._drop_stream(orderly=True)
+
     def abandon(self, exc: Exception | None) -> None:
         """The client is gone."""
         self._stop_timer()
@@ -129,10 +137,11 @@ class Theft:
     def _forward(self, piece: Piece[ResponseHead]) -> None:
         if not self._answer_begun:
             self._begin_answer()
-        self._connection.client.write(piece.data)
+        data = piece.data
         if piece.head is not None:
             self._closes = piece.head.closes
-            self._victim.stolen_head(piece.head)
+            data = self._victim.stolen_head(piece, piece.head)
+        self._connection.client.write(data)
         self._answer_ended = piece.end and not self._answers.switched
 
     def accepted(self, _upstream: UpstreamConnection) -> None:
@@ -220,7 +229,7 @@ class Theft:
     def _finish_when_both_ended(self) -> None:
         if self.in_flight and (self._request_ended or self._closes):
             self.in_flight = False
-            if self._closes or not self._answers.idle:
+            if self._closes or self._draining or not self._answers.idle:
                 self._drop_stream(orderly=True)
             self._victim.stolen_finished(closes=self._closes)
 

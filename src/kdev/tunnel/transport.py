@@ -84,6 +84,8 @@ class Tunnel(asyncio.Protocol):
         self._receiving = False
         self._timer: asyncio.TimerHandle | None = None
         self._failure: Exception | None = None
+        self._none_open = asyncio.Event()
+        self._none_open.set()
 
     # ---- what its user asks
 
@@ -96,6 +98,17 @@ class Tunnel(asyncio.Protocol):
     def round_trip(self) -> float | None:
         """Seconds to the other end and back as last measured; None before the first answer."""
         return self._keep_alive.round_trip
+
+    @property
+    def streams(self) -> int:
+        """How many streams that were opened here have not ended in both directions, at both ends."""
+        return 0 if self._carrier is None else self._yamux.opened
+
+    async def idle(self) -> None:
+        """Wait until ``streams`` is 0, as it is also when the tunnel is gone; the caller sets the bound."""
+        while self.streams:
+            self._none_open.clear()
+            await self._none_open.wait()
 
     def open(self, protocol: asyncio.Protocol) -> TunnelStream:
         """Open a stream; ``protocol.connection_made`` has been called when this returns.
@@ -258,6 +271,8 @@ class Tunnel(asyncio.Protocol):
     def _flush(self) -> None:
         """Hand the frames to the carrier, unless it is full: acknowledgements and credit can wait as well."""
         self._added = 0
+        if not self._none_open.is_set() and not self.streams:
+            self._none_open.set()  # each end of a stream is a frame, sent or received: the last was among these
         carrier = self._carrier
         if self._yamux.out and not self.writing_paused and carrier is not None and not carrier.is_closing():
             carrier.write(self._yamux.data_to_send())
@@ -302,3 +317,4 @@ class Tunnel(asyncio.Protocol):
             stream.lose(reason)
         self._lingering.clear()
         self._waiting.clear()
+        self._none_open.set()

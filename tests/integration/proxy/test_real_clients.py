@@ -103,7 +103,6 @@ async def test_http2_is_recognised_and_handed_over(mode: Mode | None, tmp_path: 
             url = f"http://127.0.0.1:{stage.port}/a"
             assert await _run("curl", "-sS", "--http2-prior-knowledge", url) == b"over HTTP/2"
             listening.close()
-            stage.splice.connections.abort()
             await asyncio.wait_for(stage.splice.connections.none_left(), 5)
     finally:
         server.kill()

@@ -24,6 +24,7 @@ class CopiedTo(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written = b""
+        self.closed = asyncio.Event()
 
     def write(self, data: bytes) -> None:  # type: ignore[override]  # always bytes here
         """Keep it."""
@@ -35,6 +36,10 @@ class CopiedTo(asyncio.Transport):
 
     def abort(self) -> None:
         """There is nothing to end."""
+
+    def close(self) -> None:
+        """Remember it."""
+        self.closed.set()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """There is no buffer."""
@@ -54,6 +59,7 @@ class MirrorSession(Session):
     def open(self, port: int, protocol: Upstream, *, form: StreamForm) -> asyncio.Transport | None:
         """As ``Shadowing``."""
         protocol.connection_made(self.stream)
+        self.link = protocol
         return self.stream
 
 
@@ -130,3 +136,46 @@ async def test_a_session_that_comes_later_asks_for_a_new_connection() -> None:
     at_pod, at_client = await exchange(lambda: sessions.pop(0), sent, frames.settings({}), random.Random(1))
     assert at_pod == sent
     assert FAREWELL in at_client
+
+
+def request(stream_id: int) -> bytes:
+    """A request that the session wants."""
+    block = encode_stateless([(b":method", b"GET"), (b":path", b"/b")])
+    return frames.header_frames(frames.HEADERS, frames.END_STREAM, stream_id, block)
+
+
+async def test_a_connection_that_is_handed_back_keeps_its_link_for_what_is_in_flight() -> None:
+    """No later request is copied, and the link is closed behind the last answer."""
+    session = MirrorSession()
+    read = asyncio.Event()
+
+    async def pod(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(frames.settings({}))
+        await reader.readuntil(request(3))
+        read.set()
+        await reader.read()
+        writer.close()
+
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(await asyncio.start_server(pod, HOST, 0))
+        address = HOST, server.sockets[0].getsockname()[1]
+        splice = Splice(
+            lambda: session,  # type: ignore[arg-type,return-value]  # stands in for the agent's
+            original_destination=lambda _transport: address,
+        )
+        front = await stack.enter_async_context(await asyncio.get_running_loop().create_server(splice, HOST, 0))
+        reader, writer = await asyncio.open_connection(HOST, front.sockets[0].getsockname()[1])
+        writer.write(frames.PREFACE + frames.settings({}) + request(1))
+        await reader.readexactly(len(frames.settings({})))
+        splice.drain()
+        assert await reader.readexactly(len(FAREWELL)) == FAREWELL
+        writer.write(request(3))
+        await read.wait()
+        assert session.stream.written.count(b"/b") == 1
+        assert not session.stream.closed.is_set()
+        answer = frames.header_frames(frames.HEADERS, frames.END_STREAM, 1, encode_stateless([(b":status", b"200")]))
+        session.link.data_received(frames.settings({}) + answer)
+        assert session.stream.closed.is_set()
+        session.link.connection_lost(None)
+        writer.close()
+        await splice.connections.none_left()

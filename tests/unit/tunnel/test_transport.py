@@ -387,6 +387,27 @@ async def test_streams_closed_here_do_not_linger_for_ever(monkeypatch: pytest.Mo
         assert isinstance(await far.lost, ConnectionResetError)
 
 
+async def test_a_tunnel_is_idle_when_both_ends_are_done_with_every_stream_opened_here() -> None:
+    """Streams that the other end opened do not count, and neither do those of a tunnel that is gone."""
+    async with joined(keep_open=True) as ends:
+        await ends.client.idle()
+        near, far = await opened(ends)
+        _, other = await opened(ends)
+        assert (ends.client.streams, ends.server.streams) == (2, 0)
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            idle = group.create_task(ends.client.idle())
+            near.transport.close()
+            other.transport.close()
+            await far.until(lambda protocol: "eof" in protocol.log)
+            assert not idle.done()
+            far.transport.close()
+        assert ends.client.streams == 0
+        await opened(ends)
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            group.create_task(ends.client.idle())
+            ends.server.close()
+
+
 async def test_a_stream_beyond_the_buffers_is_reset_with_the_reason() -> None:
     """A protocol learns that its stream was reset here, and because of which limit."""
     async with joined(limits=Limits(buffered=1000)) as ends:

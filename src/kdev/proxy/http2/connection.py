@@ -54,7 +54,7 @@ class Http2Connection:
         self._client, self._pod = handover.client, handover.pod
         self._client_gate, self._pod_gate = Gate(self._client), Gate(self._pod)
         self._links: set[OriginLink] = set()
-        self._over = self._client_done = self._pod_done = False
+        self._over = self._client_done = self._pod_done = self._draining = False
 
     def begin(self, handover: Handover) -> None:
         """Take the transports over, with what was read from them."""
@@ -75,9 +75,17 @@ class Http2Connection:
         """The pod has sent bytes."""
         raise NotImplementedError
 
+    def current(self) -> Shadowing | None:
+        """The session for a new request: none once the connection is handed back."""
+        return None if self._draining else self._context.current()
+
     def drain(self) -> None:
-        """Ask the client to open another connection; serve what is in flight."""
-        raise NotImplementedError
+        """See ``Drainable``; subclasses ask the client."""
+        self._draining = True
+        self._flush_links()
+
+    def close_idle(self, seconds: float) -> None:
+        """Nothing: a client that was told GOAWAY ends the connection after its last stream (RFC 9113, section 6.8)."""
 
     def progressed(self) -> None:
         """Implements ``LinkOwner``."""
@@ -108,7 +116,7 @@ class Http2Connection:
     def _flush_links(self) -> None:
         for link in tuple(self._links):
             link.flush()
-            if link.origin.going_away:
+            if link.origin.going_away or (self._draining and link.session is not None):
                 link.retire()
 
     # ---- both ways of serving end alike

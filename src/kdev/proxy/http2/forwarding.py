@@ -15,7 +15,7 @@ class ForwardedConnection(Http2Connection):
 
     def __init__(self, handover: Handover) -> None:
         super().__init__(handover)
-        self._mirrored = MirroredRequests(handover.address[1], handover.context.current, self)
+        self._mirrored = MirroredRequests(handover.address[1], self.current, self)
         self._requests = RequestsReadAlong(self._mirrored)
         self._farewell = Farewell()
         self.begin(handover)
@@ -26,7 +26,7 @@ class ForwardedConnection(Http2Connection):
         self._requests.receive(data)
         if self._requests.lost:
             self._mirrored.drop_unfinished("the caller's frames are not understood")
-        if self._mirrored.misplaced:
+        if self._mirrored.misplaced and not self._draining:
             self.drain()
         if self._links:
             self._flush_links()
@@ -37,6 +37,7 @@ class ForwardedConnection(Http2Connection):
 
     def drain(self) -> None:
         """Put a GOAWAY between two frames."""
+        super().drain()
         farewell = self._farewell.say()
         if farewell:
             self._client.write(farewell)

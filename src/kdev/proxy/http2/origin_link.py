@@ -121,6 +121,7 @@ class OriginLink(Upstream):
             self._transport.abort()
 
     def retire(self) -> None:
-        """Close it if it takes no more streams and has none."""
-        if self.origin.going_away and self.origin.idle and self._transport is not None:
+        """Close it if it has no streams, and is to get none."""
+        if self.origin.idle and self._transport is not None:
+            self.origin.going_away = True
             self._transport.close()

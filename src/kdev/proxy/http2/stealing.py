@@ -26,7 +26,7 @@ class StealingConnection(Http2Connection):
     def __init__(self, handover: Handover) -> None:
         super().__init__(handover)
         self._loop = asyncio.get_running_loop()
-        self._router = Router(handover.address[1], handover.context.current, self, self._loop.time)
+        self._router = Router(handover.address[1], self.current, self, self._loop.time)
         self._said_all = False
         self._timer: asyncio.TimerHandle | None = None
         self._expiry: asyncio.TimerHandle | None = None
@@ -54,6 +54,7 @@ class StealingConnection(Http2Connection):
 
     def drain(self) -> None:
         """See ``Drainable``."""
+        super().drain()
         self._router.drain()
         self.progressed()
 

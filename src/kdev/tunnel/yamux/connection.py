@@ -82,6 +82,11 @@ class Connection:
             or self._next > LARGEST_WINDOW
         )
 
+    @property
+    def opened(self) -> int:
+        """How many streams this end has opened that have not ended in both directions."""
+        return sum(stream % 2 == self._next % 2 for stream in self.streams)
+
     def open(self) -> Stream:
         """Open a stream; it may be written to at once.
 
