@@ -68,12 +68,14 @@ class Service:
         name: Its name.
         cluster_ip: Its address out of the service network; empty for a headless service.
         ports: Its ports.
+        retries: Whether callers' sidecars repeat failed requests, by the mesh's default.
     """
 
     namespace: str
     name: str
     cluster_ip: str
     ports: tuple[ServicePort, ...]
+    retries: bool = True
 
 
 class Input(Protocol):

@@ -1,6 +1,7 @@
 """The mesh's shape: injection, Envoy's configuration, certificates."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 
@@ -155,9 +156,10 @@ def test_mtls_is_used_where_the_endpoint_has_a_sidecar() -> None:
 
 
 def test_istios_retries_are_on() -> None:
-    """Outbound HTTP retries what Istio retries by default."""
+    """Outbound HTTP retries what Istio retries by default, unless the service is without."""
     text = json.dumps(list(chain(outbound_listeners([CART]))))
     assert '"connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"' in text
+    assert "retry_on" not in json.dumps(list(outbound_listeners([replace(CART, retries=False)])))
 
 
 # ---- certificates

@@ -103,3 +103,6 @@ def test_endpoints_are_the_ready_pods_at_their_named_ports():
     assert [address["ip"] for address in subset["notReadyAddresses"]] == ["10.0.0.2"]
     assert plan.service.ports[0].endpoints == (("10.0.0.1", 8080),)
     assert [item["conditions"]["ready"] for item in plan.slice["endpoints"]] == [True, False]
+    assert plan.service.retries
+    service["metadata"]["annotations"] = {endpoints.RETRIES: "off"}
+    assert not endpoints.plan(service, []).service.retries

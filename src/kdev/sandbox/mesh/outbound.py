@@ -36,6 +36,9 @@ _RETRIES = {
 }
 """Istio's default for HTTP routes (pilot networking/core/route/retry)."""
 
+_NO_RETRIES: Object = {}
+"""A policy that names no condition to retry on."""
+
 _TLS_MODE = "tlsMode"
 
 
@@ -99,8 +102,9 @@ def _service_listener(service: Service, port: ServicePort) -> Object:
         "address": socket_address(service.cluster_ip, port.port),
         "bind_to_port": False,
     }
+    retries = _RETRIES if service.retries else _NO_RETRIES
     filters = {
-        Alpn.HTTP: lambda name: http_connection_manager(f"outbound_{name}", name, _RETRIES),
+        Alpn.HTTP: lambda name: http_connection_manager(f"outbound_{name}", name, retries),
         Alpn.TCP: lambda name: tcp_proxy(f"outbound_{name}", name),
     }
     chains = {alpn: {"filters": [filters[alpn](name)]} for alpn, name in variants.items()}

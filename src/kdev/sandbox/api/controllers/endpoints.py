@@ -8,6 +8,10 @@ from kdev.sandbox.api.controllers.ownership import is_ready, reference_to
 from kdev.sandbox.api.selectors import matches_labels
 from kdev.sandbox.interface import Object, Service, ServicePort
 
+RETRIES = "sandbox.kdev.dev/retries"
+"""A service's annotation: ``off`` keeps callers' sidecars from repeating failed requests. In Istio a VirtualService
+says this (``retries.attempts: 0``)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -144,4 +148,5 @@ def _for_node(service: Object, ports: Sequence[Object], pods: Sequence[Object]) 
             )
             for port in ports
         ),
+        retries=(service["metadata"].get("annotations") or {}).get(RETRIES) != "off",
     )
