@@ -1,6 +1,7 @@
 """The mesh's shape: injection, Envoy's configuration, certificates."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -12,7 +13,7 @@ from kdev.sandbox.interface import Object, Service, ServicePort
 from kdev.sandbox.mesh.certificates import CertificateAuthority, spiffe_identity
 from kdev.sandbox.mesh.inbound import PASSTHROUGH, inbound_clusters, inbound_listener
 from kdev.sandbox.mesh.injection import inject
-from kdev.sandbox.mesh.outbound import endpoints, outbound_clusters, outbound_listeners
+from kdev.sandbox.mesh.outbound import outbound_clusters, outbound_listeners
 from kdev.sandbox.mesh.protocols import PortProtocol, protocol_of
 
 MESHED: Object = {"metadata": {"name": "shop", "labels": {"istio-injection": "enabled"}}}
@@ -139,20 +140,28 @@ def test_outbound_has_a_listener_for_each_service_port() -> None:
 
 
 def test_every_cluster_that_is_named_exists_and_has_endpoints() -> None:
-    """What a listener leads to is a cluster, and each service cluster's endpoints have a file."""
-    clusters = {cluster["name"] for cluster in outbound_clusters([CART])}
+    """What a listener leads to is a cluster, and each service cluster has its endpoints in it."""
+    described = list(outbound_clusters([CART], set()))
+    clusters = {cluster["name"] for cluster in described}
     text = json.dumps(list(outbound_listeners([CART])))
     named = {name for name in clusters if json.dumps(name) in text}
     assert named == clusters
-    assert {name for name, _ in endpoints([CART], set())} == clusters - {"PassthroughCluster"}
+    assert {cluster["name"] for cluster in described if "load_assignment" in cluster} == named - {"PassthroughCluster"}
 
 
 def test_mtls_is_used_where_the_endpoint_has_a_sidecar() -> None:
     """Automatic mTLS: endpoints with a sidecar are marked, others are called in clear."""
-    (_, assignment), *_ = endpoints([CART], {"10.244.0.2"})
-    marked, clear = assignment["endpoints"][0]["lb_endpoints"]
+    _, cluster, *_ = outbound_clusters([CART], {"10.244.0.2"})
+    marked, clear = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
     assert marked["metadata"]["filter_metadata"]["envoy.transport_socket_match"] == {"tlsMode": "istio"}
     assert "metadata" not in clear
+
+
+def test_services_cost_a_sidecar_no_watched_file() -> None:
+    """Envoy follows the same few files whatever the number of services: inotify instances are scarce."""
+    few, many = (json.dumps(list(outbound_clusters(services, set()))) for services in ([CART], [CART] * 9))
+    files = [set(re.findall(r"/run/[^\"]*json", text)) for text in (few, many)]
+    assert files[0] == files[1] == {"/run/istio/proxy/certificate.json", "/run/istio/proxy/root.json"}
 
 
 def test_istios_retries_are_on() -> None:

@@ -17,7 +17,7 @@ from kdev.sandbox.mesh.capture_rules import capture
 from kdev.sandbox.mesh.certificates import CertificateAuthority, spiffe_identity
 from kdev.sandbox.mesh.envoy_parts import CERTIFICATE_FILE, ROOT_FILE, resources
 from kdev.sandbox.mesh.inbound import inbound_clusters, inbound_listener
-from kdev.sandbox.mesh.outbound import endpoints, outbound_clusters, outbound_listeners
+from kdev.sandbox.mesh.outbound import outbound_clusters, outbound_listeners
 from kdev.sandbox.mesh.protocols import PortProtocol, protocol_of
 from kdev.sandbox.mesh.shape import CONFIGURATION_VOLUME, PROXY_UID
 from kdev.sandbox.pod_sandbox import PodSandbox
@@ -91,10 +91,7 @@ class Mesh:
     def _configure(self, sandbox: PodSandbox) -> None:
         """In this order, so that no file names what another does not say yet."""
         ports = _ports_of(sandbox.ip, self._services)
-        for name, assignment in endpoints(self._services, self._sandboxes.keys()):
-            kind = "config.endpoint.v3.ClusterLoadAssignment"
-            self._write(sandbox, f"endpoints/{name}.json", resources(kind, assignment))
-        clusters = (*outbound_clusters(self._services), *inbound_clusters(ports))
+        clusters = (*outbound_clusters(self._services, self._sandboxes.keys()), *inbound_clusters(ports))
         self._write(sandbox, CLUSTERS_FILE, resources("config.cluster.v3.Cluster", *clusters))
         listeners = (*outbound_listeners(self._services), inbound_listener(ports))
         self._write(sandbox, LISTENERS_FILE, resources("config.listener.v3.Listener", *listeners))
@@ -104,7 +101,6 @@ class Mesh:
         text = json.dumps(content)
         if self._written.get(path) == text:
             return
-        path.parent.mkdir(exist_ok=True)
         fresh = path.with_name(f".{path.name}")
         fresh.touch(mode=0o600)
         os.chown(fresh, PROXY_UID, PROXY_UID)

@@ -8,7 +8,6 @@ from kdev.sandbox.mesh.envoy_parts import (
     Alpn,
     client_tls,
     downstream_protocol,
-    from_file,
     http_connection_manager,
     socket_address,
     tcp_proxy,
@@ -61,25 +60,22 @@ def outbound_listeners(services: Sequence[Service]) -> Iterator[Object]:
             yield _service_listener(service, port)
 
 
-def outbound_clusters(services: Sequence[Service]) -> Iterator[Object]:
-    """The clusters; their endpoints come by ``endpoints``."""
-    yield {"name": PASSTHROUGH, "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED", "connect_timeout": "10s"}
-    for service, port in _tcp_ports(services):
-        for alpn, name in _variants(service, port).items():
-            yield _service_cluster(service, port, alpn, name)
+def outbound_clusters(services: Sequence[Service], meshed: Collection[str]) -> Iterator[Object]:
+    """The clusters with their endpoints.
 
-
-def endpoints(services: Sequence[Service], meshed: Collection[str]) -> Iterator[tuple[str, Object]]:
-    """Each cluster's name and endpoints.
+    Endpoints stand in the clusters, not in files of their own: Envoy takes an inotify instance for each file that it
+    follows, and Linux gives a user 128 in all, which a few sandboxes of a few services would exhaust.
 
     Args:
         services: All services.
         meshed: Addresses of pods with a sidecar; others are called in clear (Istio's automatic mTLS).
     """
+    yield {"name": PASSTHROUGH, "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED", "connect_timeout": "10s"}
     for service, port in _tcp_ports(services):
         listed = [_endpoint(address, target, meshed=address in meshed) for address, target in port.endpoints]
-        for name in _variants(service, port).values():
-            yield name, {"cluster_name": name, "endpoints": [{"lb_endpoints": listed}]}
+        for alpn, name in _variants(service, port).items():
+            assignment = {"cluster_name": name, "endpoints": [{"lb_endpoints": listed}]}
+            yield _service_cluster(service, port, alpn, name) | {"load_assignment": assignment}
 
 
 def _variants(service: Service, port: ServicePort) -> dict[Alpn, str]:
@@ -129,8 +125,7 @@ def _service_cluster(service: Service, port: ServicePort, alpn: Alpn, name: str)
     }
     cluster: Object = {
         "name": name,
-        "type": "EDS",
-        "eds_cluster_config": {"eds_config": from_file(f"endpoints/{name}.json"), "service_name": name},
+        "type": "STATIC",
         "connect_timeout": "10s",
         "lb_policy": "LEAST_REQUEST",
         "transport_socket_matches": [
