@@ -73,6 +73,10 @@ class Api:
         """
         return await self._request("GET", path, kind, what, query=query)
 
+    async def read(self, path: str, what: str, **query: str) -> bytes:
+        """Read what is no object, such as a log; raises as ``get`` does."""
+        return await self._ask("GET", path, Question(self.server, self.selection.context, what), query=query)
+
     async def create(self, path: str, body: object, kind: type[_Answer], what: str) -> _Answer:
         """POST an object; raises as ``get`` does."""
         return await self._request("POST", path, kind, what, body=body)
@@ -93,15 +97,28 @@ class Api:
         body: object = None,
     ) -> _Answer:
         question = Question(self.server, self.selection.context, what)
+        answer = await self._ask(method, path, question, query=query, body=body)
+        try:
+            return msgspec.json.decode(answer, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise not_kubernetes(f"{error}; the answer begins with {answer[:80]!r}", question) from error
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        question: Question,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+    ) -> bytes:
+        """Send a request, once more with new credentials if they are refused, and return the answer's body."""
         code, answer = await self._exchange(method, path, query or {}, body, question)
         if code == 401 and self.credentials.forget():
             code, answer = await self._exchange(method, path, query or {}, body, question)
         if code >= 300:
             raise refusal(code, answer, question)
-        try:
-            return msgspec.json.decode(answer, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise not_kubernetes(f"{error}; the answer begins with {answer[:80]!r}", question) from error
+        return answer
 
     async def _exchange(
         self, method: str, path: str, query: Mapping[str, str], body: object, question: Question

@@ -33,7 +33,7 @@ class AgentNews:
                 for warning in message.warnings:
                     self._tell(news.Warned(text=f"{pod}: {warning}"))
             case Step(name=name, detail=detail, seconds=seconds) if seconds is not None:
-                self._tell(news.StepEnded(step=f"{pod}: {name}", seconds=seconds, detail=detail))
+                self._tell(news.StepEnded(step=f"{pod}: {name}", seconds=seconds, detail=detail, part=True))
 
     def answered(self, answered: Answered) -> None:
         """Take what the local process answered to a mirrored request."""

@@ -75,19 +75,12 @@ class AgentEnded(PodEvent):
     """The agent's container has ended."""
 
 
-class PodGone(PodEvent):
-    """The pod was deleted."""
+class PodJoined(PodEvent):
+    """The target has another ready pod."""
 
 
-@dataclass(frozen=True, slots=True)
-class Followed(PodEvent):
-    """``pod`` has a successor."""
-
-    successor: str
-
-
-class Detached(PodEvent):
-    """The agent has handed everything back, or cannot be waited for."""
+class PodLeft(PodEvent):
+    """The pod was deleted, or could not be joined."""
 
 
 class LocalOpened(Event):
@@ -99,11 +92,29 @@ class LocalClosed(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped(Event):
-    """The user, the process's end or a failure ends the session."""
+class Ending(Event):
+    """Something that ends the session; the first one tells why it ended."""
 
     reason: str
-    failure: Failure | None = None
+
+
+class Interrupted(Ending):
+    """The user wants it to end; said twice, at once."""
+
+
+class ProcessEnded(Ending):
+    """The developer's process has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Ending):
+    """An order failed."""
+
+    failure: Failure
+
+
+class HandedBack(Event):
+    """Every agent has handed everything back, or cannot be waited for."""
 
 
 # ---- orders
@@ -121,13 +132,10 @@ class Command(Enum):
     TELL_READY = "tell-ready"
     TELL_WAITING = "tell-waiting"
     RECONNECT = "reconnect"
-    FOLLOW = "follow"
-    DETACH = "detach"
+    HAND_BACK = "hand-back"
 
 
-PER_POD = frozenset(
-    (Command.PLACE, Command.CONNECT, Command.ATTACH, Command.RECONNECT, Command.FOLLOW, Command.DETACH)
-)  # fmt: skip
+PER_POD = frozenset((Command.PLACE, Command.CONNECT, Command.ATTACH, Command.RECONNECT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +170,8 @@ class Row:
     """One transition.
 
     Attributes:
-        until_last: Taken when the event has come from every pod that was waited for; before that the phase stays.
+        until_last: Taken when the event has come from every pod that was waited for, and there is a pod at all;
+            before that the phase stays.
         listening: Taken only when a local port accepts connections, or only when none does.
     """
 
@@ -174,9 +183,7 @@ class Row:
     listening: bool | None = None
 
 
-def _stops(*sources: Phase) -> tuple[Row, ...]:
-    return tuple(Row(source, Stopped, Phase.DETACHING, (Command.DETACH,)) for source in sources)
-
+_ENDINGS = (Interrupted, ProcessEnded, Failed)
 
 TABLE: tuple[Row, ...] = (
     Row(Phase.RESOLVING, Resolved, Phase.PREFLIGHT, (Command.CHECK,)),
@@ -187,36 +194,49 @@ TABLE: tuple[Row, ...] = (
     Row(Phase.WAITING_FOR_LOCAL, LocalOpened, Phase.READY, (Command.TELL_READY,)),
     Row(Phase.WAITING_FOR_LOCAL, LocalClosed, Phase.WAITING_FOR_LOCAL, (Command.TELL_WAITING,)),
     Row(Phase.READY, LocalClosed, Phase.WAITING_FOR_LOCAL, (Command.TELL_WAITING,)),
-    # A pod whose tunnel broke is attached again on its own; the others go on serving.
+    # A pod whose tunnel broke, and one that has joined, is attached on its own; the others go on serving.
     *(
-        Row(source, Lost, Phase.RECONNECTING, (Command.RECONNECT,))
-        for source in (Phase.ATTACHING, Phase.WAITING_FOR_LOCAL, Phase.READY, Phase.RECONNECTING)
+        row
+        for source in (Phase.WAITING_FOR_LOCAL, Phase.READY, Phase.RECONNECTING)
+        for row in (
+            Row(source, Lost, Phase.RECONNECTING, (Command.RECONNECT,)),
+            Row(source, PodJoined, Phase.RECONNECTING, (Command.PLACE,)),
+        )
     ),
+    Row(Phase.ATTACHING, Lost, Phase.RECONNECTING, (Command.RECONNECT,)),
     Row(Phase.RECONNECTING, Connected, Phase.RECONNECTING, (Command.ATTACH,)),
     Row(Phase.RECONNECTING, AgentEnded, Phase.RECONNECTING, (Command.PLACE,)),
     Row(Phase.RECONNECTING, Placed, Phase.RECONNECTING, (Command.CONNECT,)),
-    Row(Phase.RECONNECTING, PodGone, Phase.RECONNECTING, (Command.FOLLOW,)),
-    Row(Phase.RECONNECTING, Followed, Phase.RECONNECTING, (Command.PLACE,)),
-    Row(Phase.RECONNECTING, Attached, Phase.READY, (Command.TELL_READY,), until_last=True, listening=True),
-    Row(
-        Phase.RECONNECTING, Attached, Phase.WAITING_FOR_LOCAL, (Command.START_LOCAL,), until_last=True, listening=False
+    *(
+        row
+        for event in (Attached, PodLeft)
+        for row in (
+            Row(Phase.RECONNECTING, event, Phase.READY, (Command.TELL_READY,), until_last=True, listening=True),
+            Row(
+                Phase.RECONNECTING, event, Phase.WAITING_FOR_LOCAL, (Command.START_LOCAL,),
+                until_last=True, listening=False,
+            ),
+        )
     ),
     Row(Phase.RECONNECTING, LocalOpened, Phase.RECONNECTING),
     Row(Phase.RECONNECTING, LocalClosed, Phase.RECONNECTING),
     # Before anything was placed there is nothing to hand back.
-    Row(Phase.RESOLVING, Stopped, Phase.ENDED),
-    Row(Phase.PREFLIGHT, Stopped, Phase.ENDED),
-    *_stops(
-        Phase.PLACING,
-        Phase.CONNECTING,
-        Phase.ATTACHING,
-        Phase.WAITING_FOR_LOCAL,
-        Phase.READY,
-        Phase.RECONNECTING,
+    *(Row(source, ending, Phase.ENDED) for source in (Phase.RESOLVING, Phase.PREFLIGHT) for ending in _ENDINGS),
+    *(
+        Row(source, ending, Phase.DETACHING, (Command.HAND_BACK,))
+        for source in (
+            Phase.PLACING,
+            Phase.CONNECTING,
+            Phase.ATTACHING,
+            Phase.WAITING_FOR_LOCAL,
+            Phase.READY,
+            Phase.RECONNECTING,
+        )
+        for ending in _ENDINGS
     ),
-    Row(Phase.DETACHING, Detached, Phase.ENDED, until_last=True),
-    Row(Phase.DETACHING, Stopped, Phase.ENDED),  # the user does not want to wait
-)
+    Row(Phase.DETACHING, HandedBack, Phase.ENDED),
+    Row(Phase.DETACHING, Interrupted, Phase.ENDED),  # the user does not want to wait
+)  # fmt: skip
 
 
 def step(state: State, event: Event) -> tuple[State, tuple[Order, ...]]:
@@ -225,7 +245,7 @@ def step(state: State, event: Event) -> tuple[State, tuple[Order, ...]]:
     row = _find(noted, event)
     if row is None:
         return state, ()
-    if row.until_last and noted.waiting:
+    if row.until_last and (noted.waiting or not noted.pods):
         return noted, ()
     phase_changes = row.target is not state.phase
     after = replace(noted, phase=row.target)
@@ -248,11 +268,11 @@ def _note(state: State, event: Event) -> State:
             return replace(state, pods=pods, waiting=pods)
         case LocalOpened() | LocalClosed():
             return replace(state, listening=isinstance(event, LocalOpened))
-        case Lost(pod):
+        case Lost(pod) | PodJoined(pod):
             already = state.waiting if state.phase in (Phase.RECONNECTING, Phase.ATTACHING) else frozenset[str]()
-            return replace(state, waiting=already | {pod})
-        case Followed(pod, successor):
-            return replace(state, pods=state.pods - {pod} | {successor}, waiting=state.waiting - {pod} | {successor})
+            return replace(state, pods=state.pods | {pod}, waiting=already | {pod})
+        case PodLeft(pod):
+            return replace(state, pods=state.pods - {pod}, waiting=state.waiting - {pod})
         case PodEvent(pod) if state.phase is not Phase.RECONNECTING or isinstance(event, Attached):
             return replace(state, waiting=state.waiting - {pod})
         case _:
@@ -262,12 +282,7 @@ def _note(state: State, event: Event) -> State:
 def _orders(row: Row, state: State, event: Event) -> list[Order]:
     """Commands for a pod go to the one that the event is about, or to all when the whole session moves on."""
     alone = isinstance(event, PodEvent) and not row.until_last
-    if isinstance(event, Followed):
-        pods = [event.successor]
-    elif alone and isinstance(event, PodEvent):
-        pods = [event.pod]
-    else:
-        pods = sorted(state.pods)
+    pods = [event.pod] if alone and isinstance(event, PodEvent) else sorted(state.pods)
     return [
         order
         for command in row.commands

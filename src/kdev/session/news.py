@@ -24,11 +24,12 @@ class StepBegan(News, frozen=True, kw_only=True):
 
 
 class StepEnded(News, frozen=True, kw_only=True):
-    """It has ended well, after ``seconds``; ``detail`` says with what."""
+    """It has ended well, after ``seconds``; ``detail`` says with what, ``part`` that it is a part of another step."""
 
     step: str
     seconds: float
     detail: str = ""
+    part: bool = False
 
 
 class StepFailed(News, frozen=True, kw_only=True):
@@ -36,6 +37,7 @@ class StepFailed(News, frozen=True, kw_only=True):
 
     step: str
     seconds: float
+    part: bool = False
 
 
 class Note(News, frozen=True, kw_only=True):
@@ -57,7 +59,7 @@ class Waiting(News, frozen=True, kw_only=True):
 
 
 class Ready(News, frozen=True, kw_only=True):
-    """Requests arrive from now on, ``seconds`` after the session's begin."""
+    """Requests arrive from now on, ``seconds`` after the session's begin; ``again`` after something had changed."""
 
     target: str
     pods: tuple[str, ...]
@@ -65,6 +67,7 @@ class Ready(News, frozen=True, kw_only=True):
     mode: str
     direct: int
     seconds: float
+    again: bool
 
 
 class RequestSeen(News, frozen=True, kw_only=True):
@@ -94,7 +97,7 @@ class StillDirect(News, frozen=True, kw_only=True):
 
 
 class Summary(News, frozen=True, kw_only=True):
-    """The session has ended."""
+    """The session has ended; ``reason`` is empty when a failure that is told elsewhere has ended it."""
 
     reason: str
     seconds: float
@@ -109,11 +112,13 @@ class StepTimer:
     """Tells of one step: its begin, and how it ended. Use as a context manager.
 
     ``end`` may be called inside, with a detail, also when the block goes on after the step has ended for the user.
+    ``part`` marks what belongs to a longer step.
     """
 
-    def __init__(self, tell: Tell, step: str) -> None:
+    def __init__(self, tell: Tell, step: str, *, part: bool = False) -> None:
         self._tell = tell
         self._step = step
+        self._part = part
         self._began = time.monotonic()
         self._over = False
 
@@ -131,13 +136,13 @@ class StepTimer:
         """It has ended well; further calls say nothing."""
         if not self._over:
             self._over = True
-            self._tell(StepEnded(step=self._step, seconds=self._seconds(), detail=detail))
+            self._tell(StepEnded(step=self._step, seconds=self._seconds(), detail=detail, part=self._part))
 
     def fail(self) -> None:
         """It has not; why is told elsewhere. After ``end`` this says nothing."""
         if not self._over:
             self._over = True
-            self._tell(StepFailed(step=self._step, seconds=self._seconds()))
+            self._tell(StepFailed(step=self._step, seconds=self._seconds(), part=self._part))
 
     def _seconds(self) -> float:
         return time.monotonic() - self._began

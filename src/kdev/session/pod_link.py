@@ -7,6 +7,7 @@ from contextlib import suppress
 from nacl.signing import SigningKey
 
 from kdev.errors import AgentFailure, ClusterFailure
+from kdev.kube import agent_log
 from kdev.kube.agent_container import AgentSpec
 from kdev.kube.api import Api
 from kdev.kube.objects import Pod
@@ -31,7 +32,7 @@ without us."""
 RECONNECT_WITHIN = 600.0
 """Seconds. A laptop that slept longer than a coffee break begins a new session."""
 
-_FIRST_DELAY, _LAST_DELAY = 0.02, 0.25
+_FIRST_DELAY, _LAST_DELAY = 0.05, 0.1
 """Seconds between two attempts while the agent starts: an attempt costs the API server some 10 ms."""
 
 _FIRST_BACK_OFF, _LAST_BACK_OFF = 0.25, 5.0
@@ -64,6 +65,7 @@ class PodLink:
         self._tunnel: Tunnel | None = None
         self._control: ControlChannel[FromLaptop, FromAgent] | None = None
         self._ended = asyncio.Event()
+        self._agent_key: bytes | None = None
 
     @property
     def tunnelled(self) -> bool:
@@ -79,6 +81,7 @@ class PodLink:
         """
         await apply(self._api, self.pod, agent, dry_run=False)
         self.agent = agent
+        self._agent_key = None
         self._ended.clear()
 
     async def connect(self) -> None:
@@ -98,6 +101,15 @@ class PodLink:
                 seen=f"its container: {state}",
                 advice=f"see 'kubectl -n {self.pod.metadata.namespace} describe pod {self.pod.metadata.name}'",
             ) from error
+
+    async def verify(self) -> bool:
+        """Hold the agent that was reached to the key in its log; return False when the log does not tell.
+
+        Raises:
+            AgentFailure: Something else answered in the agent's place.
+        """
+        assert self._agent_key is not None
+        return await agent_log.verify(self._api, self.pod, self.agent, self._agent_key)
 
     async def reconnect(self) -> None:
         """Reach the same agent again, trying ever more seldom.
@@ -191,11 +203,11 @@ class PodLink:
     async def _shake_hands(self) -> Tunnel:
         tunnel = Tunnel(Role.CLIENT, self._acceptor)
         settings = self.agent.settings
-        handshake = HandshakeProtocol(LaptopHandshake(self._key, settings.session_id), tunnel)
+        handshake = HandshakeProtocol(LaptopHandshake(self._key, settings.session_id, self._agent_key), tunnel)
         handshake.finished.add_done_callback(_retrieve)
         carrier = await forward(self._api, self.pod, settings.port, handshake)
         try:
-            await handshake.finished
+            self._agent_key = await handshake.finished
         except BaseException:
             carrier.abort()
             raise

@@ -44,6 +44,7 @@ class FakeCluster:
         ports: The loopback port that stands in for a pod's.
         agent: The loopback port that stands in for every agent's.
         agent_state: The state of every ephemeral container.
+        logs: What each container has written.
         requests: (method, path with query) of everything that was asked.
     """
 
@@ -56,6 +57,7 @@ class FakeCluster:
     ports: dict[int, int] = field(default_factory=dict)
     agent: int = 1
     agent_state: Json = field(default_factory=lambda: {"running": {}})
+    logs: dict[str, bytes] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
     patches: list[Json] = field(default_factory=list)
     patched: asyncio.Event = field(default_factory=asyncio.Event)
@@ -112,6 +114,8 @@ class FakeCluster:
             return await self._patch(request)
         if path.endswith("/portforward"):
             return await self._forward(request)
+        if path.endswith("/log"):
+            return web.Response(body=self.logs.get(request.query["container"], b""))
         if path in self.objects:
             return web.json_response(self.objects[path])
         if path.rsplit("/", 1)[-1] in {"pods", "deployments", "statefulsets", "daemonsets", "services"}:

@@ -1,16 +1,30 @@
 """The agent's end of a tunnel without a tap: says what a test wants, and keeps what it is told."""
 
 import asyncio
+import base64
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import cast
 
 from nacl.signing import SigningKey
 
 from kdev.tunnel.control import ControlChannel, control_acceptor
 from kdev.tunnel.handshake.agent import AgentHandshake
 from kdev.tunnel.handshake.protocol import HandshakeProtocol
-from kdev.tunnel.messages import Counts, Detach, Ended, FromAgent, FromLaptop, Listening, Message, Ready, Shadow
+from kdev.tunnel.messages import (
+    Counts,
+    Detach,
+    Ended,
+    FromAgent,
+    FromLaptop,
+    Listening,
+    Message,
+    Ready,
+    Refusal,
+    Shadow,
+)
 from kdev.tunnel.transport import Tunnel
 from kdev.tunnel.yamux.connection import Role
 from tests.unit.kube.fake_cluster import FakeCluster
@@ -18,42 +32,56 @@ from tests.unit.kube.fake_cluster import FakeCluster
 
 @dataclass
 class FakeAgent:
-    """Serves whichever agent container the cluster was patched with last.
+    """Serves every agent container that the cluster was patched with: the laptop's first words say which.
 
     Attributes:
         told: What laptops said.
         answers: What a Shadow is answered with.
+        refusing: Pods in which Bob was first.
         tunnels: All that were made, in order.
+        keys: Of each agent, by its session's identifier.
+        poses: Whether the logs tell other keys.
     """
 
     cluster: FakeCluster
     told: list[Message] = field(default_factory=list)
     answers: tuple[FromAgent, ...] = (Ready(mesh="istio", direct=2, warnings=("a warning",)),)
+    refusing: set[str] = field(default_factory=set)
     tunnels: list[Tunnel] = field(default_factory=list)
+    keys: dict[str, SigningKey] = field(default_factory=dict)
+    poses: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def accept(self) -> asyncio.Protocol:
         """The protocol of one connection from a laptop."""
-        environment = self._environment()
-        import base64
+        return _FirstWords(self.serve)
 
+    def serve(self, session: str) -> asyncio.Protocol:
+        """The protocol of a connection to the agent of a session."""
+        environment = self._environment(session)
         channel: ControlChannel[FromAgent, FromLaptop] = ControlChannel(FromLaptop)
         tunnel = Tunnel(Role.SERVER, control_acceptor(channel))
         self.tunnels.append(tunnel)
-        handshake = AgentHandshake(
-            SigningKey.generate(),
-            environment["KDEV_SESSION_ID"],
-            base64.b64decode(environment["KDEV_PUBLIC_KEY"]),
-            environment["KDEV_OWNER"],
-        )
+        laptop_key = base64.b64decode(environment["KDEV_PUBLIC_KEY"])
+        handshake = AgentHandshake(self._key(session), session, laptop_key, environment["KDEV_OWNER"])
         protocol = HandshakeProtocol(handshake, tunnel)
         task = asyncio.get_running_loop().create_task(self._serve(protocol, channel, tunnel))
         self.tasks.add(task)
         return protocol
 
-    def _environment(self) -> dict[str, str]:
-        container = self.cluster.patches[-1]["spec"]["ephemeralContainers"][0]
+    def _key(self, session: str) -> SigningKey:
+        """The agent's key, which its container's log tells."""
+        if session not in self.keys:
+            self.keys[session] = SigningKey.generate()
+            told = bytes(32) if self.poses else bytes(self.keys[session].verify_key)
+            line = f"2026-01-01 00:00:00,000 kdev.agent.laptops INFO public key {told.hex()}\n"
+            self.cluster.logs[f"kdev-{session}"] = line.encode()
+        return self.keys[session]
+
+    def _environment(self, session: str) -> dict[str, str]:
+        containers = [container for patch in self.cluster.patches for container in patch["spec"]["ephemeralContainers"]]
+        (container,) = [one for one in containers if one["name"] == f"kdev-{session}"]
         return {variable["name"]: variable["value"] for variable in container["env"]}
 
     async def _serve(
@@ -65,6 +93,8 @@ class FakeAgent:
                 self.told.append(message)
                 self.changed.set()
                 match message:
+                    case Shadow(pod=pod) if pod.name in self.refusing:
+                        channel.post(Refusal(reference="taken", cause="Bob shadows it", seen="", advice="ask Bob"))
                     case Shadow():
                         for answer in self.answers:
                             channel.post(answer)
@@ -88,6 +118,26 @@ class FakeAgent:
     async def until_listening(self, *ports: int) -> None:
         """Wait until the laptop has said that these ports have a process."""
         await self.until(lambda message: isinstance(message, Listening) and message.ports == ports)
+
+
+class _FirstWords(asyncio.Protocol):
+    """Reads which session a laptop wants to join, and lets that agent's protocol begin."""
+
+    def __init__(self, serve: Callable[[str], asyncio.Protocol]) -> None:
+        self._serve = serve
+        self._data = b""
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        if found := re.search(rb'"session":"(\w+)".*}', self._data):
+            protocol = self._serve(found[1].decode())
+            self._transport.set_protocol(protocol)
+            protocol.connection_made(self._transport)
+            protocol.data_received(self._data)
 
 
 @asynccontextmanager

@@ -4,25 +4,28 @@ from collections.abc import Sequence
 
 import pytest
 
+from kdev.errors import AgentFailure
 from kdev.session.diagram import lifecycle_diagram
 from kdev.session.lifecycle import (
     TABLE,
     AgentEnded,
     Attached,
     Connected,
-    Detached,
     Event,
-    Followed,
+    Failed,
+    HandedBack,
+    Interrupted,
     LocalClosed,
     LocalOpened,
     Lost,
     Permitted,
     Phase,
     Placed,
-    PodGone,
+    PodJoined,
+    PodLeft,
+    ProcessEnded,
     Resolved,
     State,
-    Stopped,
     step,
 )
 
@@ -107,19 +110,44 @@ def test_an_ended_agent_is_replaced() -> None:
     ]
 
 
-def test_a_deleted_pod_is_followed() -> None:
-    """A deleted pod's part is taken by its successor."""
-    events = (Lost("a"), PodGone("a"), Followed("a", "c"), Placed("c"), Connected("c"), Attached("c"))
-    state, transcript = play(*START, *events)
+def test_a_pod_that_joins() -> None:
+    """A pod that the target got meanwhile is attached while the others serve."""
+    state, transcript = play(*START, PodJoined("c"), Placed("c"), Connected("c"), Attached("c"))
     assert transcript[len(START) :] == [
-        "reconnecting: reconnect(a)",
-        "reconnecting: follow(a)",
         "reconnecting: place(c)",
         "reconnecting: connect(c)",
         "reconnecting: attach(c)",
         "ready: tell-ready",
     ]
-    assert state.pods == {"b", "c"}
+    assert state.pods == {"a", "b", "c"}
+
+
+def test_a_pod_that_leaves() -> None:
+    """A deleted pod is not waited for; the session goes on in the others."""
+    state, transcript = play(*START, Lost("a"), PodLeft("a"))
+    assert transcript[len(START) :] == ["reconnecting: reconnect(a)", "ready: tell-ready"]
+    assert state.pods == {"b"}
+
+
+def test_the_last_pod_leaves() -> None:
+    """Without any pod the session is not ready before another one has joined and is attached."""
+    events = (Lost("a"), Lost("b"), PodLeft("a"), PodLeft("b"), PodJoined("c"), Placed("c"), Connected("c"))
+    assert after_start(*events, Attached("c")) == [
+        "reconnecting: reconnect(a)",
+        "reconnecting: reconnect(b)",
+        "reconnecting:",
+        "reconnecting:",
+        "reconnecting: place(c)",
+        "reconnecting: connect(c)",
+        "reconnecting: attach(c)",
+        "ready: tell-ready",
+    ]
+
+
+def test_a_pod_that_joins_and_another_that_is_lost() -> None:
+    """The session is ready again when both are attached."""
+    events = (PodJoined("c"), Lost("a"), Placed("c"), Connected("c"), Attached("c"), Connected("a"), Attached("a"))
+    assert [line.partition(":")[0] for line in after_start(*events)] == ["reconnecting"] * 6 + ["ready"]
 
 
 def test_a_process_that_went_meanwhile() -> None:
@@ -138,36 +166,56 @@ def test_a_tunnel_lost_while_attaching() -> None:
     ]
 
 
+ENDINGS: tuple[Event, ...] = (
+    Interrupted("enough"),
+    ProcessEnded("it ended"),
+    Failed("it broke", AgentFailure("broken", "it broke", advice="mend it")),
+)
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: type(ending).__name__)
 @pytest.mark.parametrize("length", range(2, len(START) + 1))
-def test_stop_hands_every_pod_back(length: int) -> None:
-    """Stopped after anything was placed, all pods are handed back before the session ends."""
-    transcript = play(*START[:length], Stopped("enough"), Detached("a"), Detached("b"))[1][length:]
-    assert transcript == ["detaching: detach(a) detach(b)", "detaching:", "ended:"]
+def test_every_ending_hands_back(length: int, ending: Event) -> None:
+    """Ended after anything was placed, everything is handed back before the session is over."""
+    assert play(*START[:length], ending, HandedBack())[1][length:] == ["detaching: hand-back", "ended:"]
 
 
 @pytest.mark.parametrize("length", range(2))
-def test_stop_before_anything_was_placed(length: int) -> None:
-    """Stopped before that, there is nothing to hand back."""
-    assert play(*START[:length], Stopped("enough"))[1][-1] == "ended:"
+def test_an_end_before_anything_was_placed(length: int) -> None:
+    """Ended before that, there is nothing to hand back."""
+    assert play(*START[:length], Interrupted("enough"))[1][-1] == "ended:"
 
 
-def test_stop_twice_does_not_wait() -> None:
-    """A second stop ends the session at once."""
-    assert after_start(Stopped("enough"), Stopped("now"))[-1] == "ended:"
+def test_an_end_without_pods() -> None:
+    """A session that waits for a successor can be ended."""
+    events = (Lost("a"), Lost("b"), PodLeft("a"), PodLeft("b"), Interrupted("enough"), HandedBack())
+    assert after_start(*events)[-2:] == ["detaching: hand-back", "ended:"]
 
 
-@pytest.mark.parametrize("event", [Lost("a"), Attached("a"), Placed("a"), LocalOpened(), Permitted()])
+def test_interrupted_twice() -> None:
+    """Who interrupts a second time does not want to wait."""
+    assert after_start(Interrupted("enough"), Interrupted("now"))[-1] == "ended:"
+
+
+@pytest.mark.parametrize("second", ENDINGS[1:], ids=lambda ending: type(ending).__name__)
+def test_a_second_end_waits(second: Event) -> None:
+    """A process that ends meanwhile, and a second agent's refusal, do not cut the handing back short."""
+    assert after_start(ENDINGS[2], second)[-1] == "detaching:"
+
+
+@pytest.mark.parametrize("event", [Lost("a"), Attached("a"), Placed("a"), LocalOpened(), Permitted(), PodJoined("c")])
 def test_late_events_change_nothing(event: Event) -> None:
-    """What comes of orders that were under way when the session was stopped is too late to matter."""
-    assert after_start(Stopped("enough"), event)[-1] == "detaching:"
+    """What comes of orders that were under way when the session was ended is too late to matter."""
+    assert after_start(Interrupted("enough"), event)[-1] == "detaching:"
 
 
 def test_every_phase_can_be_reached_and_left() -> None:
     """The table leads into every phase but the first, and out of every phase but the last."""
     assert {row.target for row in TABLE} == set(Phase) - {Phase.RESOLVING}
     assert {row.source for row in TABLE} == set(Phase) - {Phase.ENDED}
-    ended = {row.source for row in TABLE if row.event is Stopped}
-    assert ended == set(Phase) - {Phase.ENDED}
+    for ending in (Interrupted, ProcessEnded, Failed):
+        ended = {row.source for row in TABLE if row.event is ending}
+        assert ended >= set(Phase) - {Phase.ENDED, Phase.DETACHING}
 
 
 def test_no_row_hides_another() -> None:

@@ -8,9 +8,10 @@ import pytest
 from kdev.errors import AgentFailure, Failure
 from kdev.kube.ports import PortPair
 from kdev.kube.targets import parse_target
-from kdev.session import news
+from kdev.session import following, news
+from kdev.session.developer_process import LocalProcess
 from kdev.session.plan import Wish
-from kdev.session.runner import LocalProcess, Session
+from kdev.session.runner import Session
 from kdev.tunnel.messages import Counts, Detach, Mode, Refusal, Shadow
 from tests.unit.kube.fake_cluster import FakeCluster, pod_object
 from tests.unit.session.fake_agent import FakeAgent
@@ -149,6 +150,94 @@ async def test_another_version_of_the_agent(cluster: FakeCluster, local_port: in
     assert "99" in failure.explanation.seen
 
 
+async def test_a_container_that_poses_as_the_agent(
+    cluster: FakeCluster, agent: FakeAgent, local_port: int, tmp_path: Path
+) -> None:
+    """An agent whose key is not the one in its log is told nothing."""
+    agent.poses = True
+    failure = await _failure(Watched(cluster, tmp_path, wish(local_port)))
+    assert failure.explanation.reference == "agent-authentication"
+    assert not agent.told
+
+
+async def test_logs_that_may_not_be_read(
+    cluster: FakeCluster, agent: FakeAgent, local_port: int, tmp_path: Path
+) -> None:
+    """Without the right to read logs the session begins all the same, and one line says so."""
+    cluster.denied = {("get", "pods/log")}
+    agent.poses = True
+    watched = Watched(cluster, tmp_path, wish(local_port))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(watched.run())
+        await watched.until(news.Ready)
+        watched.session.stop("enough")
+    (note,) = [item.text for item in watched.items if isinstance(item, news.Note)]
+    assert "you may not get pods/log" in note
+    assert not any("/log" in path for _, path in cluster.requests)
+
+
+async def test_a_pod_that_joins(
+    cluster: FakeCluster, agent: FakeAgent, local_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pod that the target gets by scaling up is shadowed, too; one that does not admit the agent is left alone."""
+    monkeypatch.setattr(following, "LOOK_EVERY", 0.05)
+    watched = Watched(cluster, tmp_path, wish(local_port))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(watched.run())
+        await watched.until(news.Ready)
+        cluster.add_pod(pod_object("checkout-2"))
+        await watched.until(news.Ready, times=2)
+        cluster.admission = "the policy says no"
+        cluster.add_pod(pod_object("checkout-3"))
+        await watched.until(news.Ready, times=3)
+        watched.session.stop("enough")
+    ready = [item for item in watched.items if isinstance(item, news.Ready)]
+    assert [(item.pods, item.again) for item in ready] == [
+        (("checkout-1",), False),
+        (("checkout-1", "checkout-2"), True),
+        (("checkout-1", "checkout-2"), True),
+    ]
+    warnings = [item.text for item in watched.items if isinstance(item, news.Warned)]
+    assert "Pod checkout-3 is not shadowed: The cluster does not allow you to add the agent's container" in str(
+        warnings
+    )
+    assert len([message for message in agent.told if isinstance(message, Detach)]) == 2
+
+
+async def test_an_api_server_that_dies(
+    cluster: FakeCluster, agent: FakeAgent, local_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Credentials that expire are told once, and only new pods have to wait."""
+    monkeypatch.setattr(following, "LOOK_EVERY", 0.05)
+    watched = Watched(cluster, tmp_path, wish(local_port))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(watched.run())
+        await watched.until(news.Ready)
+        cluster.token = "another"
+        await watched.until(news.Warned, times=2)  # the first is the agent's
+        cluster.token = ""
+        cluster.add_pod(pod_object("checkout-2"))
+        await watched.until(news.Ready, times=2)
+        watched.session.stop("enough")
+    waits = [item for item in watched.items if isinstance(item, news.Warned) and "New pods" in item.text]
+    assert [item.text for item in waits] == [
+        "New pods have to wait: The API server does not accept your credentials; they may have expired"
+    ]
+
+
+async def test_one_of_two_pods_refuses(cluster: FakeCluster, agent: FakeAgent, local_port: int, tmp_path: Path) -> None:
+    """When agents refuse, every pod is handed back before the refusal is told, once."""
+    cluster.add_pod(pod_object("checkout-2"))
+    agent.refusing = {"checkout-2"}
+    watched = Watched(cluster, tmp_path, wish(local_port))
+    failure = await _failure(watched)
+    assert failure.explanation.cause == "Bob shadows it"
+    assert [message for message in agent.told if isinstance(message, Detach)] == [Detach(reason="Bob shadows it")]
+    (summary,) = [item for item in watched.items if isinstance(item, news.Summary)]
+    assert summary.reason == ""
+    assert [event["reason"] for event in cluster.events].count("ShadowEnded") == 2
+
+
 async def test_nobody_listens_locally(cluster: FakeCluster, agent: FakeAgent, tmp_path: Path) -> None:
     """A local port that nobody listens on is waited for, and is not an error."""
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
@@ -205,9 +294,10 @@ async def test_a_killed_agent_is_replaced(
 
 
 async def test_a_replaced_pod_is_followed(
-    cluster: FakeCluster, agent: FakeAgent, local_port: int, tmp_path: Path
+    cluster: FakeCluster, agent: FakeAgent, local_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When a pod of a workload is deleted, the session goes on in its successor."""
+    monkeypatch.setattr(following, "LOOK_EVERY", 0.05)
     watched = Watched(cluster, tmp_path, wish(local_port))
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(watched.run())
