@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import msgspec
 
+from kdev.cli.live_lines import LiveLines, Traffic
 from kdev.session import news
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def choose(progress: str) -> news.Tell:
         return _quiet
     if progress == "auto" and sys.stderr.isatty():
         return Terminal()
-    return lambda item: _write(sys.stderr, line(item))
+    return Plain()
 
 
 def _json(item: news.News) -> None:
@@ -42,10 +43,27 @@ def _write(stream: TextIO, text: str | None) -> None:
         stream.flush()
 
 
-class Terminal:
-    """Lines as they come, and a spinner below them while something takes longer than ``SPIN_AFTER``."""
+class Plain:
+    """Lines as they come; what agents and the local process tell of one request becomes one line."""
 
     def __init__(self) -> None:
+        self._requests = LiveLines(lambda text: _write(sys.stderr, text))
+
+    def __call__(self, item: news.News) -> None:
+        """Tell one piece."""
+        if isinstance(item, Traffic):
+            self._requests.hear(item)
+            return
+        if isinstance(item, news.Summary):
+            self._requests.flush()
+        _write(sys.stderr, line(item))
+
+
+class Terminal(Plain):
+    """The same, and a spinner below them while something takes longer than ``SPIN_AFTER``."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self._running: dict[str, asyncio.TimerHandle] = {}
         self._status: Status | None = None
 
@@ -62,7 +80,7 @@ class Terminal:
                 self._running[step] = loop.call_later(SPIN_AFTER, self._spin, step)
             case news.StepEnded(step=step) | news.StepFailed(step=step):
                 self._finish(step)
-        _write(sys.stderr, line(item))
+        super().__call__(item)
 
     def _spin(self, step: str) -> None:
         from rich.console import Console  # noqa: PLC0415 - 90 ms that only who waits anyway should pay
@@ -89,13 +107,16 @@ def line(item: news.News) -> str | None:
     return None if describe is None else describe(item)
 
 
-def _step_ended(item: news.StepEnded) -> str:
+def _step_ended(item: news.StepEnded) -> str | None:
+    if item.part:
+        return None
     return f"✓ {item.step} ({item.seconds:.2f} s)" + (f": {item.detail}" if item.detail else "")
 
 
 def _ready(item: news.Ready) -> str:
     ports = ", ".join(item.ports)
-    text = f"Ready after {item.seconds:.2f} s: {item.mode} of {item.target}, port {ports}, pods {', '.join(item.pods)}"
+    when = "again" if item.again else f"after {item.seconds:.2f} s"
+    text = f"Ready {when}: {item.mode} of {item.target}, port {ports}, pods {', '.join(item.pods)}"
     return text + (f"; {_direct(item.direct)}" if item.direct else "")
 
 
@@ -108,39 +129,29 @@ def _waiting(item: news.Waiting) -> str:
     return f"… waiting for a process that listens on local port {ports}; until then its requests stay on the pod"
 
 
-def _seen(item: news.RequestSeen) -> str:
-    text = f"  {item.action:<9} {_printable(item.method)} {_printable(item.path)}  ({item.pod}:{item.port})"
-    return text + (f": {_printable(item.detail)}" if item.detail else "")
+def _step_failed(item: news.StepFailed) -> str | None:
+    return None if item.part else f"✗ {item.step} ({item.seconds:.2f} s)"
 
 
-def _answered(item: news.RequestAnswered) -> str:
-    answer = "no answer" if item.status is None else str(item.status)
-    return f"  {answer:<9} {_printable(item.method)} {_printable(item.target)}  (local process)"
-
-
-def _summary(item: news.Summary) -> str:
+def _summary(item: news.Summary) -> str | None:
     counts = item.counts
+    if not item.reason and not counts.matched:
+        return None  # the failure that follows says it all
     told = (
         f"{counts.matched} matched, {counts.mirrored} mirrored, {counts.stolen} stolen, {counts.dropped} dropped, "
         f"{counts.fell_back} fell back, {counts.failed} failed; {_direct(counts.direct)}"
     )
-    return f"Ended after {item.seconds:.1f} s ({item.reason}): {told}"
+    reason = f" ({item.reason})" if item.reason else ""
+    return f"Ended after {item.seconds:.1f} s{reason}: {told}"
 
 
-def _printable(text: str) -> str:
-    """What came from the network, without what would steer a terminal."""
-    return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
-
-
-_LINES: dict[type[news.News], Callable[..., str]] = {
+_LINES: dict[type[news.News], Callable[..., str | None]] = {
     news.StepEnded: _step_ended,
-    news.StepFailed: lambda item: f"✗ {item.step} ({item.seconds:.2f} s)",
+    news.StepFailed: _step_failed,
     news.Note: lambda item: f"- {item.text}",
     news.Warned: lambda item: f"! {item.text}",
     news.Waiting: _waiting,
     news.Ready: _ready,
-    news.RequestSeen: _seen,
-    news.RequestAnswered: _answered,
     news.StillDirect: lambda item: f"- {_direct(item.connections)}",
     news.Summary: _summary,
 }

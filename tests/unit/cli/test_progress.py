@@ -14,26 +14,36 @@ NEWS: list[tuple[news.News, str | None]] = [
     (news.StepBegan(step="Find x"), None),
     (news.StepEnded(step="Find x", seconds=0.051, detail="x-1"), "✓ Find x (0.05 s): x-1"),
     (news.StepFailed(step="Find x", seconds=2), "✗ Find x (2.00 s)"),
+    (news.StepEnded(step="x-1: tap", seconds=0.1, part=True), None),
+    (news.StepFailed(step="Reach x-1", seconds=2, part=True), None),
     (news.Warned(text="look out"), "! look out"),
     (
         news.Waiting(ports=(3000,)),
         "… waiting for a process that listens on local port 3000; until then its requests stay on the pod",
     ),
     (
-        news.Ready(target="deploy/x", pods=("x-1",), ports=("8080:3000",), mode="mirror", direct=2, seconds=1),
+        news.Ready(
+            target="deploy/x", pods=("x-1",), ports=("8080:3000",), mode="mirror", direct=2, seconds=1, again=False
+        ),
         "Ready after 1.00 s: mirror of deploy/x, port 8080:3000, pods x-1; 2 connections still direct",
     ),
     (
-        news.RequestSeen(pod="x-1", port=8080, method="GET", path="/api\x1b[2J", action="fell-back", detail="refused"),
-        "  fell-back GET /api\\x1b[2J  (x-1:8080): refused",
+        news.Ready(target="x", pods=("x-1",), ports=("80",), mode="steal", direct=0, seconds=9, again=True),
+        "Ready again: steal of x, port 80, pods x-1",
     ),
-    (news.RequestAnswered(port=80, method="GET", target="/", status=200), "  200       GET /  (local process)"),
-    (news.RequestAnswered(port=80, method="GET", target="/", status=None), "  no answer GET /  (local process)"),
     (news.StillDirect(connections=1), "- 1 connection still direct"),
     (
         news.Summary(reason="enough", seconds=3.21, counts=Counts(matched=3, mirrored=2, dropped=1)),
         (
             "Ended after 3.2 s (enough): 3 matched, 2 mirrored, 0 stolen, 1 dropped, 0 fell back, 0 failed; "
+            "0 connections still direct"
+        ),
+    ),
+    (news.Summary(reason="", seconds=1, counts=Counts()), None),
+    (
+        news.Summary(reason="", seconds=1, counts=Counts(matched=1, stolen=1)),
+        (
+            "Ended after 1.0 s: 1 matched, 0 mirrored, 1 stolen, 0 dropped, 0 fell back, 0 failed; "
             "0 connections still direct"
         ),
     ),
