@@ -232,7 +232,7 @@ def _taken() -> AgentFailure:
         "tap-taken",
         "Another agent holds the tap of this pod",
         seen="the nf_tables table inet kdev belongs to another socket",
-        advice="see who shadows this pod with 'kdev sessions', and try again when that session has ended",
+        advice="see who shadows this pod with 'kubectl describe pod' (Events of kdev), and try again when they have ended",
     )
 
 
@@ -242,5 +242,5 @@ def _refused(seen: str) -> AgentFailure:
         "The kernel did not let the agent tap the pod's connections",
         seen=seen,
         advice="the agent's container needs the capability NET_ADMIN and a node whose kernel has nf_tables;"
-        " run 'kdev doctor' to see what the namespace allows",
+        " see with 'kubectl get pod NAME -o yaml' what admission left of its securityContext",
     )
