@@ -10,11 +10,14 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from kdev.errors import LocalFailure
 
 _GRACE = 5.0
 """Seconds for a process to end by itself; nobody watches it any more."""
+
+_PARENT_DEATH = str(Path(__file__).with_name("parent_death.py"))
 
 _FROM_TERMINAL = frozenset(("SIGINT", "SIGQUIT", "SIGTSTP"))
 
@@ -62,11 +65,14 @@ class Child:
 async def start(command: Sequence[str], environment: Mapping[str, str]) -> Child:
     """Start the process with kdev's own standard streams and directory.
 
+    On Linux it is sent SIGTERM when kdev dies without having ended it: nobody else would free the port it listens on.
+
     Raises:
         LocalFailure: There is no such program, or it may not be run.
     """
+    run = _run_bound if sys.platform == "linux" else _run
     try:
-        return Child(await asyncio.create_subprocess_exec(*command, env=dict(environment)))
+        return Child(await run(command, dict(environment)))
     except (OSError, ValueError) as error:
         raise LocalFailure(
             "command-not-started",
@@ -74,6 +80,41 @@ async def start(command: Sequence[str], environment: Mapping[str, str]) -> Child
             seen=str(error),
             advice="try the command by itself; everything after '--' is run as it stands, without a shell",
         ) from error
+
+
+async def _run(command: Sequence[str], environment: Mapping[str, str]) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(*command, env=environment)
+
+
+async def _run_bound(command: Sequence[str], environment: Mapping[str, str]) -> asyncio.subprocess.Process:
+    """Start it bound to kdev's life; see ``parent_death``."""
+    if any("\0" in word for word in command):
+        raise ValueError("embedded null byte")
+    reading, writing = os.pipe()
+    try:
+        try:
+            binding = (sys.executable, "-I", "-S", _PARENT_DEATH, str(writing), str(os.getpid()))
+            process = await asyncio.create_subprocess_exec(*binding, *command, env=environment, pass_fds=(writing,))
+        finally:
+            os.close(writing)
+        await _readable(reading)  # it was executed, or could not be
+        failed = os.read(reading, 16)
+    finally:
+        os.close(reading)
+    if failed:
+        await process.wait()
+        raise OSError(int(failed), os.strerror(int(failed)), command[0])
+    return process
+
+
+async def _readable(descriptor: int) -> None:
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(descriptor)
 
 
 def _in_foreground() -> bool:

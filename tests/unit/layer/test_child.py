@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -63,3 +64,26 @@ async def test_what_cannot_be_started(command: str) -> None:
     with pytest.raises(LocalFailure) as raised:
         await child.start([command], {})
     assert raised.value.explanation.reference == "command-not-started"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has died")
+def test_it_does_not_outlive_kdev() -> None:
+    """When kdev is killed, its child is asked to end, and so frees the port it listens on."""
+    script = "import signal,sys; signal.signal(signal.SIGTERM, lambda *_: (print('freed', flush=True), sys.exit()))"
+    serve = f"{script}; print('up', flush=True); signal.pause()"
+    kdev = (
+        "import asyncio, os, sys; from kdev.layer import child\n"
+        f"async def main(): await (await child.start([sys.executable, '-c', {serve!r}], os.environ)).wait()\n"
+        "asyncio.run(main())"
+    )
+    with subprocess.Popen([sys.executable, "-c", kdev], stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "up\n"
+        running.kill()
+        assert running.stdout.read() == "freed\n"
+
+
+async def test_signals_are_as_a_shell_would_leave_them() -> None:
+    """The process ignores no signal that kdev's interpreter ignores."""
+    script = "kill -PIPE $$"
+    assert await (await child.start(["sh", "-c", script], os.environ)).wait() == 128 + signal.SIGPIPE
