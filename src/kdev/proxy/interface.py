@@ -6,16 +6,17 @@ The agent implements ``Shadowing``; tests implement it in memory. The splice nev
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Protocol
+
+import msgspec
 
 from kdev.policies.matching import Matcher
 from kdev.tunnel.messages import Mode
 from kdev.tunnel.streams import StreamForm
 
 
-class Outcome(Enum):
+class Outcome(StrEnum):
     """What became of one matched request, for counts and live lines."""
 
     MIRRORED = "mirrored"
@@ -25,15 +26,30 @@ class Outcome(Enum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """One matched request and what became of it; ``detail`` says why for all but the first two outcomes."""
+class Report(msgspec.Struct, frozen=True, gc=False):
+    """One matched request and what became of it.
+
+    There is one for each request, and few are ever looked at: so it is a struct of msgspec, which comes into being
+    five times faster than a frozen dataclass, of bytes that nobody has decoded.
+
+    Attributes:
+        port: The application's.
+        method: As sent.
+        target: As sent, with the query.
+        outcome: What became of it.
+        detail: Why, for all but the first two outcomes.
+    """
 
     port: int
-    method: str
-    path: str
+    method: bytes
+    target: bytes
     outcome: Outcome
     detail: str = ""
+
+    @property
+    def path(self) -> str:
+        """The target without the query, which may hold what is nobody's business."""
+        return self.target.partition(b"?")[0].decode("latin-1")
 
 
 class Upstream(asyncio.Protocol):

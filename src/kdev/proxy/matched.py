@@ -25,9 +25,8 @@ class Matched:
         """Tell the session, unless it has been told."""
         if not self._reported:
             self._reported = True
-            method, target = self._line.split(b" ", 2)[:2]
-            path = target.partition(b"?")[0].decode("ascii")
-            self.session.report(Report(self.port, method.decode("ascii"), path, outcome, detail))
+            method, target, _ = self._line.split(b" ", 2)
+            self.session.report(Report(self.port, method, target, outcome, detail))
 
 
 def match_request(session: Shadowing, piece: Piece[RequestHead], head: RequestHead, port: int) -> Matched | None:
@@ -45,4 +44,4 @@ def match_connection(session: Shadowing | None, port: int) -> Matched | None:
     """A whole connection as matched: of another protocol than HTTP, only its port is known."""
     if session is None or not session.matcher.match_port(port) or not session.sampled():
         return None
-    return Matched(session, port, b"TCP ")
+    return Matched(session, port, b"TCP  ")

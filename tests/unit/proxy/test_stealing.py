@@ -37,7 +37,7 @@ async def test_matched_requests_go_to_the_process_and_the_others_to_the_pod() ->
         assert stage.process.received == [GET + GET + POST]
         assert stage.outcomes == [Outcome.STOLEN] * 3
         report = stage.session.reports[0]
-        assert (report.method, report.path, report.port) == ("GET", "/api/a", stage.app.port)
+        assert (report.method, report.path, report.port) == (b"GET", "/api/a", stage.app.port)
         writer.close()
 
 

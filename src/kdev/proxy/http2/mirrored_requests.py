@@ -34,7 +34,7 @@ class MirrorOrigins(Protocol):
 class Copy:
     """One mirrored request."""
 
-    __slots__ = ("method", "origin", "path", "reported", "request_ended", "session", "stream", "stream_id")
+    __slots__ = ("method", "origin", "reported", "request_ended", "session", "stream", "stream_id", "target")
 
     origin: OriginConnection
     stream: OriginStream
@@ -42,8 +42,8 @@ class Copy:
     def __init__(self, stream_id: int, session: Shadowing, fields: Fields) -> None:
         self.stream_id = stream_id
         self.session = session
-        self.method = fields.get(b":method", b"").decode("latin-1")
-        self.path = fields.get(b":path", b"").decode("latin-1")
+        self.method = fields.get(b":method", b"")
+        self.target = fields.get(b":path", b"")
         self.request_ended = False
         self.reported = False
 
@@ -172,4 +172,4 @@ class MirroredRequests:
     def _report(self, copy: Copy, outcome: Outcome, detail: str = "") -> None:
         if not copy.reported:
             copy.reported = True
-            copy.session.report(Report(self._port, copy.method, copy.path, outcome, detail))
+            copy.session.report(Report(self._port, copy.method, copy.target, outcome, detail))

@@ -83,12 +83,12 @@ class StolenStream:
         "kept",
         "method",
         "origin",
-        "path",
         "reported",
         "request_ended",
         "safe",
         "session",
         "stream",
+        "target",
         "tries",
         "unsent",
         "upload_room",
@@ -101,10 +101,9 @@ class StolenStream:
     def __init__(self, stream_id: int, session: Shadowing, fields: Fields, kept: KeptRequest) -> None:
         self.id = stream_id
         self.session = session
-        method = fields.get(b":method", b"")
-        self.safe = method in SAFE_METHODS
-        self.method = method.decode("latin-1")
-        self.path = fields.get(b":path", b"").decode("latin-1")
+        self.method = fields.get(b":method", b"")
+        self.target = fields.get(b":path", b"")
+        self.safe = self.method in SAFE_METHODS
         self.grpc = fields.get(b"content-type", b"").startswith(b"application/grpc")
         self.kept: KeptRequest | None = kept
         self.at_pod = False

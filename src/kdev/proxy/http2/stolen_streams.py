@@ -389,4 +389,4 @@ class StolenStreams:
     def _report(self, stolen: StolenStream, outcome: Outcome, detail: str = "") -> None:
         if not stolen.reported:
             stolen.reported = True
-            stolen.session.report(Report(self._port, stolen.method, stolen.path, outcome, detail))
+            stolen.session.report(Report(self._port, stolen.method, stolen.target, outcome, detail))
