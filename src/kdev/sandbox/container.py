@@ -204,7 +204,9 @@ class Container:
 
     def _make_plan(self, image: Image, shared: Namespace | None) -> Plan:
         who: Identity = identity(self.sandbox.pod, self.spec)
-        variables = {**image.environment, **environment(self.spec, self.sandbox.pod, pod_ip=self.sandbox.ip)}
+        sandbox = self.sandbox
+        own = environment(self.spec, sandbox.pod, pod_ip=sandbox.ip, look_up=sandbox.look_up)
+        variables = {**image.environment, **own}
         words = arguments(self.spec, image.entrypoint, variables)
         if not words:
             raise ValueError("no command specified")

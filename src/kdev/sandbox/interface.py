@@ -10,6 +10,7 @@ webhook would), stores it, and calls ``start_pod``. From then on the node report
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -32,7 +33,9 @@ class NodeEvents(Protocol):
         ...
 
     def volume_files(self, uid: str, volume: Object) -> dict[str, bytes]:
-        """The files of one ``configMap``, ``secret`` or ``projected`` volume of the pod's spec, by relative path.
+        """The files of one ``configMap``, ``secret``, ``downwardAPI`` or ``projected`` volume, by relative path.
+
+        Asked again later it answers with what they are then: tokens are renewed in time.
 
         Raises:
             KeyError: What the volume refers to does not exist (and is not optional).
@@ -125,6 +128,10 @@ class Runtime(Protocol):
 
     pod_network: str
     service_network: str
+
+    def listen(self, port: int) -> socket.socket:
+        """A listening socket that pods reach at the address it is bound to."""
+        ...
 
     async def start_pod(self, pod: Object) -> None:
         """Begin to run an admitted pod; returns once the node has taken it over, not when it runs."""

@@ -10,11 +10,14 @@ from kdev.sandbox.dns import NameServer, names_of
 from kdev.sandbox.execution import Execution, execute, execute_in_terminal
 from kdev.sandbox.interface import NodeEvents, Object, Service
 from kdev.sandbox.mesh.control import Mesh
-from kdev.sandbox.network import POD_NETWORK, SERVICE_NETWORK, Network, NoAddressLeft
+from kdev.sandbox.network import NODE_ADDRESS, POD_NETWORK, SERVICE_NETWORK, Network, NoAddressLeft
 from kdev.sandbox.pod import Pod
 from kdev.sandbox.pod_sandbox import PodSandbox
 from kdev.sandbox.prober import Prober
 from kdev.sandbox.service_rules import ServiceRules
+
+REFRESH_VOLUMES_EVERY = 60.0
+"""Seconds: a kubelet's ``syncFrequency``."""
 
 
 class Kubelet:
@@ -47,6 +50,7 @@ class Kubelet:
         await self._names.serve(self._network.node)
         await self._group.__aenter__()
         self._group.create_task(self._mesh.renew_certificates())
+        self._refreshing = self._group.create_task(self._refresh_volumes())
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -54,6 +58,7 @@ class Kubelet:
             for uid in list(self._pods):
                 stopping.create_task(self.stop_pod(uid, 1.0))
         self._mesh.close()
+        self._refreshing.cancel()
         await self._group.__aexit__(None, None, None)
         self._names.close()
         self._rules.close()
@@ -62,6 +67,13 @@ class Kubelet:
     def report_to(self, events: NodeEvents) -> None:
         """From now on tell these events."""
         self._events = events
+
+    def listen(self, port: int) -> socket.socket:
+        """A listening socket at the node's address."""
+        listening = self._network.node.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listening.bind((str(NODE_ADDRESS), port))
+        listening.listen()
+        return listening
 
     def pods(self) -> Sequence[Pod]:
         """All pods of the node."""
@@ -164,6 +176,13 @@ class Kubelet:
         self._rules.replace(wanted)
         self._names.names = names_of(wanted)
         self._mesh.set_services(wanted)
+
+    async def _refresh_volumes(self) -> None:
+        """Bring every pod's files up to date from time to time, renewed tokens among them."""
+        while True:
+            await asyncio.sleep(REFRESH_VOLUMES_EVERY)
+            for pod in self.pods():
+                pod.sandbox.refresh_volumes()
 
     def _report(self, uid: str, status: Object) -> None:
         self._told().pod_status(uid, status)

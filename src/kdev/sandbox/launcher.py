@@ -97,12 +97,14 @@ def _set_up_files(files: dict[str, Any]) -> None:
     unshare(Clone.NEWNS)
     mount("", "/", flags=Mount.REC | Mount.PRIVATE)
     # Sources may lie below /run, which is about to be covered: descriptors still reach them.
-    opened = [(os.open(source, os.O_PATH | os.O_CLOEXEC), target, kind) for source, target, kind in files["binds"]]
+    opened = [(os.open(source, os.O_PATH | os.O_CLOEXEC), *rest) for source, *rest in files["binds"]]
     mount("kdev", "/run", "tmpfs", Mount.NOSUID | Mount.NODEV, "mode=755,size=16m")
-    for _, target, kind in opened:
+    for _, target, kind, _ in opened:
         _make_target(target, directory=kind == "directory")
-    for descriptor, target, _ in opened:
+    for descriptor, target, _, read_only in opened:
         mount(f"/proc/self/fd/{descriptor}", target, flags=Mount.BIND | Mount.REC)
+        if read_only:
+            mount("", target, flags=Mount.BIND | Mount.REMOUNT | Mount.RDONLY)
         os.close(descriptor)
     # Only now: the old /proc was needed to reach the descriptors.
     mount("proc", "/proc", "proc", Mount.NOSUID | Mount.NODEV | Mount.NOEXEC)

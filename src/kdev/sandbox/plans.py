@@ -14,6 +14,7 @@ class Bind:
     source: str
     target: str
     kind: str
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """What the containers of one pod share: network, host name, inter-process communication, and files."""
 
+import contextlib
 import os
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kdev.sandbox.dns import resolv_conf
@@ -15,14 +16,16 @@ from kdev.sandbox.plans import Bind, Files, Plan
 from kdev.sandbox.processes import Process, launch
 from kdev.sandbox.syscalls import Clone
 from kdev.sandbox.toolbox import PYTHON, PYTHON_ENVIRONMENT, toolbox
+from kdev.sandbox.volume_files import write_files
 
 VolumeFiles = Callable[[str, Object], dict[str, bytes]]
 
-_PROVIDED = ("configMap", "secret", "projected")
+_PROVIDED = ("configMap", "secret", "downwardAPI", "projected")
+"""Kinds of volumes that the API server's objects fill; containers may not write to them."""
 
 
 class UnknownVolume(ValueError):  # noqa: N818 - reported as CreateContainerConfigError
-    """A container mounts something that the pod has no volume for, or of a kind that is not supported."""
+    """A container mounts what does not exist."""
 
 
 class PodSandbox:
@@ -42,8 +45,9 @@ class PodSandbox:
         self.pod = pod
         self.pause: Process | None = None
         self._network = network
+        self._volume_files = volume_files
         self._directory: Path = directory / pod["metadata"]["uid"]
-        self._write_volumes(volume_files)
+        self._write_volumes()
         self.link: PodLink = network.attach()
         self._uts = Namespace.create(Clone.NEWUTS)
         self._ipc = Namespace.create(Clone.NEWIPC)
@@ -79,6 +83,20 @@ class PodSandbox:
         """The directory behind a volume."""
         return self._directory / "volumes" / name
 
+    def look_up(self, volume: Object) -> dict[str, bytes]:
+        """The files that a volume of the pod would have now.
+
+        Raises:
+            KeyError: What it refers to does not exist.
+        """
+        return self._volume_files(self.pod["metadata"]["uid"], volume)
+
+    def refresh_volumes(self) -> None:
+        """Bring the files of volumes up to date; what is not there any more stays as it was."""
+        for volume, kind in self._provided():
+            with contextlib.suppress(KeyError):
+                self._write_files_of(volume, kind, self.look_up(volume))
+
     async def share_processes(self) -> None:
         """Start the first process of a process namespace for all containers; it collects their orphans."""
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
@@ -103,11 +121,13 @@ class PodSandbox:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _bind(self, mount: Object) -> Bind:
-        source: Path = self.volume(mount["name"])
-        if not source.is_dir():
-            raise UnknownVolume(f'volume "{mount["name"]}" is not there or of a kind the sandbox does not have')
+        volume = next(each for each in self.pod["spec"]["volumes"] if each["name"] == mount["name"])
+        source = Path(volume["hostPath"]["path"]) if "hostPath" in volume else self.volume(mount["name"])
         source /= str(mount.get("subPath", ""))
-        return Bind(str(source), mount["mountPath"], "directory" if source.is_dir() else "file")
+        if not source.exists():
+            raise UnknownVolume(f'volume "{mount["name"]}": {source} does not exist')
+        read_only = bool(mount.get("readOnly")) or any(kind in volume for kind in _PROVIDED)
+        return Bind(str(source), mount["mountPath"], "directory" if source.is_dir() else "file", read_only)
 
     def _write_files(self) -> None:
         metadata = self.pod["metadata"]
@@ -115,26 +135,23 @@ class PodSandbox:
         hosts = f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{self.ip}\t{metadata['name']}\n"
         (self._directory / "hosts").write_text(hosts, encoding="utf-8")
 
-    def _write_volumes(self, volume_files: VolumeFiles) -> None:
+    def _provided(self) -> Iterator[tuple[Object, str]]:
+        """The volumes that objects fill, each with its kind."""
+        for volume in self.pod["spec"].get("volumes", ()):
+            for kind in _PROVIDED:
+                if kind in volume:
+                    yield volume, kind
+
+    def _write_volumes(self) -> None:
         """Before anything else is made, since a volume's source may be missing."""
-        provided = {
-            volume["name"]: volume_files(self.pod["metadata"]["uid"], volume)
-            for volume in self.pod["spec"].get("volumes", ())
-            if any(kind in volume for kind in _PROVIDED)
-        }
+        provided = [(volume, kind, self.look_up(volume)) for volume, kind in self._provided()]
         self._directory.mkdir(mode=0o711, parents=True)
-        for name, files in provided.items():
-            _fill(self.volume(name), files)
+        for each in provided:
+            self._write_files_of(*each)
         for volume in self.pod["spec"].get("volumes", ()):
             if "emptyDir" in volume:
                 self.volume(volume["name"]).mkdir(parents=True)
                 self.volume(volume["name"]).chmod(0o777)
 
-
-def _fill(directory: Path, files: dict[str, bytes]) -> None:
-    directory.mkdir(parents=True)
-    for name, content in files.items():
-        path = directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        path.chmod(0o644)
+    def _write_files_of(self, volume: Object, kind: str, files: dict[str, bytes]) -> None:
+        write_files(self.volume(volume["name"]), files, volume[kind].get("defaultMode", 0o644))

@@ -106,6 +106,44 @@ def test_volumes_appear_where_they_are_mounted(sandbox: Sandbox) -> None:
     assert not Path("/var/cache/kdev-test").exists()
 
 
+@pytest.mark.parametrize("origin", ["lab/client", "staging/storefront"])
+def test_a_pod_talks_to_the_api_server_as_its_service_account(sandbox: Sandbox, origin: str) -> None:
+    """Token, CA and service are where every Kubernetes client looks for them, with and without a mesh."""
+    folder = "/var/run/secrets/kubernetes.io/serviceaccount"
+    url = "https://$KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT/api/v1/nodes"
+    script = f'curl -sS --cacert {folder}/ca.crt -H "Authorization: Bearer $(cat {folder}/token)" {url}'
+    namespace, name = origin.split("/")
+    said = json.loads(sandbox.command("exec", "-n", namespace, name, "--", "sh", "-c", script).stdout)
+    assert f'User "system:serviceaccount:{namespace}:{name}" cannot list resource "nodes"' in said["message"]
+
+
+def test_variables_come_from_objects_and_mounts_may_be_read_only(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A secret's value arrives in the environment; a read-only mount and a config map cannot be written to."""
+    (tmp_path / "there").write_text("host", encoding="utf-8")
+    assert sandbox.kubectl("-n", "lab", "create", "secret", "generic", "keys", "--from-literal=a=hush").returncode == 0
+    mounts = [{"name": "host", "mountPath": "/etc/host-path"}, {"name": "ro", "mountPath": "/srv", "readOnly": True}]
+    script = "echo $A; cat /etc/host-path/there; echo; touch /srv/x 2>/dev/null || echo refused"
+    container = {
+        "name": "app",
+        "command": ["sh", "-c", script],
+        "env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "a"}}}],
+        "volumeMounts": mounts,
+    }
+    volumes = [{"name": "host", "hostPath": {"path": str(tmp_path)}}, {"name": "ro", "emptyDir": {}}]
+    _apply(sandbox, "sources", container, volumes=volumes, restartPolicy="Never")
+    _until(sandbox, "sources", lambda status: status["phase"] == "Succeeded")
+    assert sandbox.kubectl("-n", "lab", "logs", "sources").stdout.split() == ["hush", "host", "refused"]
+
+
+def test_a_variable_of_a_missing_object_is_a_config_error(sandbox: Sandbox) -> None:
+    """The container waits with a kubelet's reason and words."""
+    missing = {"name": "A", "valueFrom": {"configMapKeyRef": {"name": "no", "key": "a"}}}
+    _apply(sandbox, "unset", {"name": "app", "command": ["true"], "env": [missing]}, restartPolicy="Never")
+    reason = "CreateContainerConfigError"
+    status = _until(sandbox, "unset", lambda s: _state(s).get("waiting", {}).get("reason") == reason)
+    assert 'configmap "no" not found' in _state(status)["waiting"]["message"]
+
+
 def test_an_image_that_does_not_exist_is_reported_as_by_a_kubelet(sandbox: Sandbox) -> None:
     """ErrImagePull, with an event that says why."""
     _apply(sandbox, "nginx", {"name": "app", "image": "nginx:1.27"})

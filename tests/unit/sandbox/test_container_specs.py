@@ -1,5 +1,7 @@
 """What a container's spec means: identity, capabilities, environment, image."""
 
+import re
+
 import pytest
 
 from kdev.sandbox.capabilities import DEFAULT, NUMBERS, capabilities, to_drop
@@ -12,6 +14,15 @@ POD: Object = {
     "metadata": {"name": "cart-1", "namespace": "shop", "uid": "u1", "labels": {"app": "cart"}},
     "spec": {"serviceAccountName": "cart"},
 }
+
+
+def _stored(volume: Object) -> dict[str, bytes]:
+    """Stands for the API server: a config map and a secret."""
+    if volume == {"configMap": {"name": "settings"}}:
+        return {"level": b"debug"}
+    if volume == {"secret": {"secretName": "keys"}}:
+        return {"token": b"hush"}
+    raise KeyError("not found")
 
 
 def _pod(**context: object) -> Object:
@@ -79,16 +90,40 @@ def test_variables_may_refer_to_earlier_ones_and_to_the_pod() -> None:
             {"name": "LATER", "value": "x"},
         ]
     }
-    variables = environment(container, POD, pod_ip="10.1.1.1")
+    variables = environment(container, POD, pod_ip="10.1.1.1", look_up=_stored)
     assert variables["URL"] == "http://10.1.1.1/cart?$(LATER)$"
     assert variables["HOSTNAME"] == "cart-1"
 
 
-def test_a_reference_to_a_secret_is_refused_in_words() -> None:
-    """What cannot be resolved is said, not left empty."""
-    container = {"env": [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}
-    with pytest.raises(ValueError, match="TOKEN"):
-        environment(container, POD, pod_ip="")
+def test_variables_come_from_config_maps_and_secrets() -> None:
+    """Single keys and whole objects, with a prefix; what is optional may be missing."""
+    container = {
+        "envFrom": [{"prefix": "S_", "configMapRef": {"name": "settings"}}, {"secretRef": {"name": "keys"}}],
+        "env": [
+            {"name": "LEVEL", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "level"}}},
+            {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "token"}}},
+            {"name": "NONE", "valueFrom": {"secretKeyRef": {"name": "no", "key": "k", "optional": True}}},
+            {"name": "BOTH", "value": "$(LEVEL)$(S_level)"},
+        ],
+    }
+    variables = environment(container, POD, pod_ip="", look_up=_stored)
+    assert variables.keys() >= {"LEVEL", "TOKEN", "token", "S_level"}
+    assert (variables["BOTH"], variables["TOKEN"], variables["token"]) == ("debugdebug", "hush", "hush")
+    assert "NONE" not in variables
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ({"configMapKeyRef": {"name": "no", "key": "k"}}, 'configmap "no" not found'),
+        ({"secretKeyRef": {"name": "keys", "key": "k"}}, "couldn't find key k in Secret shop/keys"),
+        ({"fieldRef": {"fieldPath": "spec.hostname"}}, 'unknown fieldPath "spec.hostname"'),
+    ],
+)
+def test_a_reference_to_nothing_is_refused_in_words(reference: Object, said: str) -> None:
+    """What cannot be resolved is said as a kubelet says it, not left empty."""
+    with pytest.raises(ValueError, match=re.escape(said)):
+        environment({"env": [{"name": "X", "valueFrom": reference}]}, POD, pod_ip="", look_up=_stored)
 
 
 def test_command_replaces_the_entry_point_and_args_follow() -> None:

@@ -1,6 +1,7 @@
 """A node without processes: pods run at once, and their ports and programs are what the test says."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
@@ -76,6 +77,10 @@ class FakeNode:
     def report_to(self, events: NodeEvents) -> None:
         """Remember whom to tell."""
         self.events = events
+
+    def listen(self, port: int) -> socket.socket:
+        """On loopback, whatever port is free."""
+        return socket.create_server(("127.0.0.1", 0))
 
     async def start_pod(self, pod: Object) -> None:
         """Run it at once."""

@@ -6,7 +6,10 @@ from typing import Any
 import aiohttp
 import pytest
 
+from kdev.sandbox.api.resources import SERVICE_ACCOUNTS
+from kdev.sandbox.api.store import Store
 from kdev.sandbox.api.tokens import Identity, Tokens
+from kdev.sandbox.api.volumes import Volumes
 from tests.unit.sandbox_api.conftest import Cluster
 
 _RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces/staging"
@@ -114,3 +117,19 @@ def test_tokens_expire_and_cannot_be_changed():
     assert tokens.identify(tokens.issue(identity, 60, ["istio-ca"])) is None
     assert tokens.identify(good[:-2] + ("AA" if not good.endswith("AA") else "BB")) is None
     assert Tokens().identify(good) is None
+
+
+def test_a_pods_token_is_renewed_before_it_expires():
+    """The same token until four fifths of its life, then another; a pod that is gone has none."""
+    now = [1000.0]
+    store = Store()
+    account = {"metadata": {"name": "default", "namespace": "staging"}}
+    store.create(SERVICE_ACCOUNTS, {"apiVersion": "v1", "kind": "ServiceAccount"} | account)
+    volumes = Volumes(store, Tokens(now=lambda: now[0]), lambda: now[0])
+    pod = {"metadata": {"uid": "1", "namespace": "staging"}, "spec": {}}
+    volume = {"projected": {"sources": [{"serviceAccountToken": {"path": "token", "expirationSeconds": 1000}}]}}
+    tokens = []
+    for moment in (1000.0, 1799.0, 1801.0):
+        now[0] = moment
+        tokens.append(volumes.files(pod, volume)["token"])
+    assert tokens[0] == tokens[1] != tokens[2]

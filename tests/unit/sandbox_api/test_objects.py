@@ -5,10 +5,19 @@ from typing import Any
 
 import pytest
 
+from kdev.sandbox.api.service_account_volumes import MOUNT_PATH
 from tests.unit.sandbox_api.conftest import Cluster, pod
 
 _PODS = "/api/v1/namespaces/default/pods"
 _DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
+
+
+_CONTAINER = {"name": "app", "image": "app:1"}
+_LIMIT = {"name": "L", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}}
+
+
+def _host_path(kind: str) -> dict[str, Any]:
+    return {"name": "v", "hostPath": {"path": "/tmp", "type": kind}}
 
 
 def _deployment(replicas: int = 2) -> dict[str, Any]:
@@ -76,7 +85,7 @@ async def test_a_service_tells_the_node_its_endpoints(cluster: Cluster):
         "POST", "/api/v1/namespaces/default/services", {"metadata": {"name": "web"}, "spec": spec}
     )
     await cluster.until("/api/v1/namespaces/default/endpoints", lambda event: event["object"].get("subsets"))
-    (told,) = cluster.node.services
+    told = next(each for each in cluster.node.services if each.name == "web")
     assert told.cluster_ip == service["spec"]["clusterIP"]
     assert told.ports[0].endpoints == ((running["status"]["podIP"], 8080),)
 
@@ -95,6 +104,9 @@ async def test_a_stale_write_is_a_conflict(cluster: Cluster):
     [
         (_PODS, pod("web", containers=[]), 422, 'Pod "web" is invalid: spec.containers: Required value'),
         (_PODS, pod("Web"), 422, "a lowercase RFC 1123 subdomain"),
+        (_PODS, pod("web", volumes=[{"name": "v", "nfs": {}}]), 400, "missing required field"),
+        (_PODS, pod("web", volumes=[_host_path("DirectoryOrCreate")]), 501, "hostPath volumes of that type"),
+        (_PODS, pod("web", containers=[_CONTAINER | {"env": [_LIMIT]}]), 501, "variables from resourceFieldRef"),
         (_PODS, pod("web", hostNetwork=True), 501, "does not support pods in the host's namespaces"),
         (_PODS, pod("web", containers="x"), 400, "Expected `array`, got `str`"),
         (_PODS + "?fieldValidation=Strict", pod("web", contaners=[]), 400, 'unknown field "spec.contaners"'),
@@ -198,3 +210,72 @@ async def test_volumes_are_filled_from_the_store(cluster: Cluster):
     assert code == 200
     with pytest.raises(KeyError, match="none"):
         files(uid, {"name": "v", "configMap": {"name": "none"}})
+
+
+async def test_every_container_gets_the_means_to_talk_to_the_api_server(cluster: Cluster):
+    """Token, CA and namespace are mounted read-only in all containers, and are those of the pod's account."""
+    spec = (await cluster.pod(initContainers=[_CONTAINER | {"name": "init"}]))["spec"]
+    (volume,) = spec["volumes"]
+    for container in (*spec["initContainers"], *spec["containers"]):
+        assert container["volumeMounts"] == [{"name": volume["name"], "readOnly": True, "mountPath": MOUNT_PATH}]
+    uid = next(iter(cluster.node.pods))
+    files = cluster.node.events.volume_files(uid, volume)
+    assert (files["namespace"], files["ca.crt"].decode()) == (b"default", cluster.ca)
+    assert files["token"].count(b".") == 2
+    code, _ = await cluster.patch(f"{_PODS}/web/ephemeralcontainers", {"spec": {"ephemeralContainers": [_CONTAINER]}})
+    assert code == 422  # a name twice; then with one of its own
+    look = {"spec": {"ephemeralContainers": [_CONTAINER | {"name": "look"}]}}
+    _, with_ephemeral = await cluster.patch(f"{_PODS}/web/ephemeralcontainers", look)
+    assert "volumeMounts" not in with_ephemeral["spec"]["ephemeralContainers"][0]
+
+
+@pytest.mark.parametrize("declining", ["pod", "account"])
+async def test_the_account_s_volume_can_be_declined(cluster: Cluster, declining: str):
+    """By the pod, or for all of its pods by the service account."""
+    refusal = {"automountServiceAccountToken": False}
+    account = {"metadata": {"name": "quiet"}} | (refusal if declining == "account" else {})
+    await cluster.call("POST", "/api/v1/namespaces/default/serviceaccounts", account)
+    running = await cluster.pod(serviceAccountName="quiet", **(refusal if declining == "pod" else {}))
+    assert "volumes" not in running["spec"]
+
+
+async def test_pods_reach_the_api_server_by_its_service(cluster: Cluster):
+    """The service ``kubernetes`` leads to where the server listens inside the cluster."""
+    _, service = await cluster.call("GET", "/api/v1/namespaces/default/services/kubernetes")
+    assert service["spec"]["clusterIP"] == "10.96.0.1"
+    (told,) = cluster.node.services
+    ((address, port),) = told.ports[0].endpoints
+    async with cluster.session.get(f"https://{address}:{port}/version") as answer:
+        assert answer.status == 200
+
+
+async def test_long_lists_come_in_pieces(cluster: Cluster):
+    """Following ``continue`` gives every object once, and each piece carries the first one's revision."""
+    names = [f"c{number}" for number in range(5)]
+    path = "/api/v1/namespaces/default/configmaps"
+    for name in names:
+        await cluster.call("POST", path, {"metadata": {"name": name}})
+    seen, revisions, token = [], set(), ""
+    while True:
+        _, piece = await cluster.call("GET", path, params={"limit": "2", "continue": token})
+        seen += [item["metadata"]["name"] for item in piece["items"]]
+        revisions.add(piece["metadata"]["resourceVersion"])
+        token = piece["metadata"].get("continue", "")
+        if not token:
+            break
+        await cluster.call("DELETE", f"{path}/{seen[-1]}")
+    assert (seen, len(revisions)) == ([*names, "kube-root-ca.crt"], 1)
+
+
+@pytest.mark.parametrize("query", ["limit=x", "continue=x", "continue=e30="])
+async def test_pieces_that_are_none_are_refused(cluster: Cluster, query: str):
+    """A limit that is no number, a token that is none of ours."""
+    assert (await cluster.call("GET", f"{_PODS}?{query}"))[0] == 400
+
+
+async def test_a_fault_of_the_server_is_a_status(cluster: Cluster, monkeypatch: pytest.MonkeyPatch):
+    """Whatever goes wrong inside, clients read a Status with code 500."""
+    monkeypatch.setattr("kdev.sandbox.api.watches.listed", lambda *_: 1 / 0)
+    code, body = await cluster.call("GET", _PODS)
+    assert (code, body["kind"], body["reason"]) == (500, "Status", "InternalError")
+    assert "ZeroDivisionError" in body["message"]

@@ -6,7 +6,7 @@ service account and its Pod Security level are held against what would really ru
 
 from collections.abc import Callable
 
-from kdev.sandbox.api import pod_security, statuses
+from kdev.sandbox.api import pod_security, service_account_volumes, statuses
 from kdev.sandbox.api.resources import NAMESPACES, PODS, SERVICE_ACCOUNTS, Resource
 from kdev.sandbox.api.store import Store
 from kdev.sandbox.interface import Object
@@ -33,8 +33,11 @@ class Admission:
             raise statuses.forbidden(resource, name, why)
 
     def mutate_pod(self, pod: Object) -> Object:
-        """The pod as the mesh wants it."""
-        return self._inject(pod, self._store.get(NAMESPACES, "", pod["metadata"]["namespace"]))
+        """The pod with the mesh's sidecar, and in all containers the means to talk to the API server."""
+        namespace = pod["metadata"]["namespace"]
+        pod = self._inject(pod, self._store.get(NAMESPACES, "", namespace))
+        account = self._store.find(SERVICE_ACCOUNTS, namespace, pod["spec"].get("serviceAccountName", "default"))
+        return service_account_volumes.mounted(pod, account or {})
 
     def check_pod(self, pod: Object) -> list[str]:
         """Admit a new pod, or one that gets ephemeral containers.

@@ -5,15 +5,32 @@ The roles are those of k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac/bootstr
 
 import os
 import platform
+from ipaddress import IPv4Network
 from typing import Final
 
 from kdev.sandbox.api import resources
-from kdev.sandbox.api.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, NAMESPACES, NODES, Resource
+from kdev.sandbox.api.resources import (
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    ENDPOINTS,
+    NAMESPACES,
+    NODES,
+    SERVICES,
+    Resource,
+)
 from kdev.sandbox.api.store import Store, timestamp
 from kdev.sandbox.interface import Object
 
 NODE_NAME: Final = "kdev-sandbox"
 VERSION: Final = "v1.34.0"
+API_PORT: Final = 6443
+"""Where pods reach the API server on the node, as kubeadm has it."""
+
+_API_META: Final = {
+    "name": "kubernetes",
+    "namespace": "default",
+    "labels": {"component": "apiserver", "provider": "kubernetes"},
+}
 
 _READ: Final = ["get", "list", "watch"]
 _WRITE: Final = ["create", "delete", "deletecollection", "patch", "update"]
@@ -22,11 +39,19 @@ _DISCOVERY: Final = ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi
 _HEALTH: Final = ["/healthz", "/livez", "/readyz", "/version", "/version/"]
 
 
-def fill(store: Store) -> None:
-    """Create all of it in an empty store; namespaces get their accounts from the namespace controller."""
+def fill(store: Store, service_network: str, reached_at: tuple[str, int]) -> None:
+    """Create all of it in an empty store; namespaces get their accounts from the namespace controller.
+
+    Args:
+        store: An empty one.
+        service_network: Whose first address is the API server's, as in every cluster.
+        reached_at: Address and port where pods reach the API server.
+    """
     for name in ("default", "kube-node-lease", "kube-public", "kube-system"):
         store.create(NAMESPACES, namespace(name))
     store.create(NODES, _node())
+    store.create(SERVICES, _api_service(service_network))
+    store.create(ENDPOINTS, _api_endpoints(*reached_at))
     for name, rules in _ROLES.items():
         _create(store, CLUSTER_ROLES, name, {"rules": rules})
     for name, groups in _BINDINGS.items():
@@ -42,6 +67,23 @@ def namespace(name: str) -> Object:
         "spec": {"finalizers": ["kubernetes"]},
         "status": {"phase": "Active"},
     }
+
+
+def _api_service(network: str) -> Object:
+    address = str(next(IPv4Network(network).hosts()))
+    spec = {
+        "type": "ClusterIP",
+        "clusterIP": address,
+        "clusterIPs": [address],
+        "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": API_PORT}],
+        "sessionAffinity": "None",
+    }
+    return {"apiVersion": "v1", "kind": "Service", "metadata": _API_META, "spec": spec, "status": {"loadBalancer": {}}}
+
+
+def _api_endpoints(address: str, port: int) -> Object:
+    subset = {"addresses": [{"ip": address}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}
+    return {"apiVersion": "v1", "kind": "Endpoints", "metadata": _API_META, "subsets": [subset]}
 
 
 def _create(store: Store, resource: Resource, name: str, rest: Object) -> None:

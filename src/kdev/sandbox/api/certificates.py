@@ -7,7 +7,7 @@ import base64
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -18,7 +18,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _LIFETIME: Final = timedelta(days=3650)
-_DNS_NAMES: Final = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
+_DNS_NAMES: Final = (
+    "localhost",
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +52,11 @@ class Authority:
     _admin: _Pair
 
     @classmethod
-    def new(cls) -> Self:
-        """Make all keys and certificates."""
+    def new(cls, service_address: IPv4Address) -> Self:
+        """Make all keys and certificates; the server is called by loopback, by name, and by its service's address."""
         ca = _issue(_name("kubernetes"), None, x509.BasicConstraints(ca=True, path_length=None))
         alternatives = x509.SubjectAlternativeName(
-            [*map(x509.DNSName, _DNS_NAMES), x509.IPAddress(ip_address("127.0.0.1"))]
+            [*map(x509.DNSName, _DNS_NAMES), *map(x509.IPAddress, (IPv4Address("127.0.0.1"), service_address))]
         )
         server = _issue(
             _name("kube-apiserver"), ca, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), alternatives

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from kdev.sandbox.api import defaults, statuses
+from kdev.sandbox.api.pod_specs import container_name, containers_of
 from kdev.sandbox.api.resources import PODS
 from kdev.sandbox.api.statuses import Cause
-from kdev.sandbox.api.validation import container_name, containers_of
 from kdev.sandbox.interface import Object
 
 _ALLOWED: Final = frozenset(

@@ -1,5 +1,6 @@
 """One HTTP request from arrival to answer: who asks, for what, may they, and then the answer in the wanted form."""
 
+import logging
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -7,7 +8,19 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from kdev.sandbox.api import accepts, decoding, pod_logs, requests, reviews, scale, statuses, tables, watches, writes
+from kdev.sandbox.api import (
+    accepts,
+    decoding,
+    pages,
+    pod_logs,
+    requests,
+    reviews,
+    scale,
+    shapes,
+    statuses,
+    watches,
+    writes,
+)
 from kdev.sandbox.api.accepts import Form
 from kdev.sandbox.api.authentication import User, authenticate, impersonated
 from kdev.sandbox.api.authorization import Attributes, Authorizer
@@ -21,7 +34,9 @@ from kdev.sandbox.api.streaming.remote_command import ExecOptions
 from kdev.sandbox.api.tokens import Tokens
 from kdev.sandbox.api.watches import Selection
 from kdev.sandbox.api.writes import Writes
-from kdev.sandbox.interface import Object, Runtime
+from kdev.sandbox.interface import Runtime
+
+_log = logging.getLogger(__name__)
 
 _STREAMS: Final = frozenset({"attach", "exec", "portforward"})
 
@@ -45,6 +60,12 @@ class Handler:
         except web.HTTPRequestEntityTooLarge as error:
             too_large = Refusal(413, "RequestEntityTooLarge", f"Request entity too large: {error.text}")
             return json_response(too_large.status(), too_large.code)
+        except Exception as error:
+            if request.transport is None or request.transport.get_protocol() is not request.protocol:
+                raise  # the connection has gone, or speaks another protocol by now: nobody reads a Status
+            _log.exception("%s %s failed", request.method, request.path)
+            fault = Refusal(500, "InternalError", f"Internal error occurred: {type(error).__name__}: {error}")
+            return json_response(fault.status(), fault.code)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         user = self._user(request)
@@ -86,13 +107,13 @@ class Handler:
                 return await _stream_lines(request, pod_logs.lines(self.node, obj, request.query))
             if info.subresource == "scale":
                 return json_response(scale.of(obj))
-            return json_response(_shaped(info, form, [obj], request.query, obj))
+            return json_response(shapes.shaped(info.resource, form, [obj], request.query, obj))
         selection = _selection(info, request.query)
         if info.verb == "watch":
             return await self._watch(request, selection, form)
-        revision = str(self.store.revision)
-        objects = watches.listed(self.store, selection)
-        return json_response(_shaped(info, form, objects, request.query, _list_of(info, objects, revision)))
+        piece = pages.page(watches.listed(self.store, selection), request.query, self.store.revision)
+        listed = shapes.list_of(info.resource, piece.objects, piece.meta)
+        return json_response(shapes.shaped(info.resource, form, piece.objects, request.query, listed))
 
     async def _watch(self, request: web.Request, selection: Selection, form: Form) -> web.StreamResponse:
         query = request.query
@@ -112,7 +133,7 @@ class Handler:
             response = web.StreamResponse(headers={"Content-Type": "application/json"})
             await response.prepare(request)
             async for event in events:
-                shaped = _shaped_event(selection, form, event, query)
+                shaped = shapes.shaped_event(selection.resource, form, event, query)
                 await response.write(msgspec.json.encode(shaped) + b"\n")
         return response
 
@@ -134,10 +155,11 @@ class Handler:
                 case _:
                     selection = _selection(info, request.query)
                     deleted = self.writes.delete_all(info, selection, decoded, request.query, options)
-                    answer = _list_of(info, deleted, str(self.store.revision))
+                    meta = {"resourceVersion": str(self.store.revision)}
+                    answer = shapes.list_of(info.resource, deleted, meta)
         form = accepts.choose(request.headers.get("Accept", ""))
         if form.kind and answer.get("kind") == info.resource.kind:
-            answer = _shaped(info, form, [answer], request.query, answer)
+            answer = shapes.shaped(info.resource, form, [answer], request.query, answer)
         return json_response(answer, code, options.warnings)
 
     async def _stream(self, request: web.Request, info: RequestInfo) -> web.StreamResponse:
@@ -197,44 +219,8 @@ def _require_verb(info: RequestInfo) -> None:
 
 
 def _selection(info: RequestInfo, query: Mapping[str, str]) -> Selection:
-    if query.get("continue"):
-        raise statuses.expired("The provided continue parameter is too old: the sandbox gives no continue tokens")
     labels, fields = query.get("labelSelector", ""), query.get("fieldSelector", "")
     return watches.select(info.resource, info.namespace, labels, fields)
-
-
-def _list_of(info: RequestInfo, objects: list[Object], revision: str) -> Object:
-    # Objects within a list carry no kind of their own, as real lists of built-in kinds.
-    return {
-        "kind": f"{info.resource.kind}List" if info.resource.kind != "Endpoints" else "EndpointsList",
-        "apiVersion": info.resource.api_version,
-        "metadata": {"resourceVersion": revision},
-        "items": [{key: value for key, value in obj.items() if key not in {"kind", "apiVersion"}} for obj in objects],
-    }
-
-
-def _shaped(info: RequestInfo, form: Form, objects: list[Object], query: Mapping[str, str], plain: Object) -> Object:
-    """The answer in the form that the client wants; ``plain`` is the answer as it is."""
-    revision = plain["metadata"].get("resourceVersion", "")
-    if form.kind == "Table":
-        return tables.table(info.resource, objects, revision, query.get("includeObject", "Metadata"))
-    if form.kind == "PartialObjectMetadata" and info.verb == "get":
-        return tables.partial_metadata(objects[0])
-    if form.kind.startswith("PartialObjectMetadata"):
-        meta = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1"}
-        return meta | {"metadata": {"resourceVersion": revision}, "items": list(map(tables.partial_metadata, objects))}
-    return plain
-
-
-def _shaped_event(selection: Selection, form: Form, event: Object, query: Mapping[str, str]) -> Object:
-    obj = event["object"]
-    if form.kind == "Table":
-        rows = [] if event["type"] == "BOOKMARK" else [obj]
-        include = query.get("includeObject", "Metadata")
-        return event | {"object": tables.table(selection.resource, rows, obj["metadata"]["resourceVersion"], include)}
-    if form.kind.startswith("PartialObjectMetadata"):
-        return event | {"object": tables.partial_metadata(obj)}
-    return event
 
 
 async def _stream_lines(request: web.Request, pieces: AsyncIterator[bytes]) -> web.StreamResponse:

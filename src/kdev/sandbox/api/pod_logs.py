@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 
 from kdev.sandbox.api import statuses
-from kdev.sandbox.api.validation import containers_of
+from kdev.sandbox.api.pod_specs import containers_of
 from kdev.sandbox.interface import ContainerNotRunning, Object, Runtime
 
 _UNSUPPORTED = ("sinceSeconds", "sinceTime", "stream")

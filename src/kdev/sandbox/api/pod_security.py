@@ -6,7 +6,7 @@ Checks and texts are those of k8s.io/pod-security-admission/policy, in its order
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from kdev.sandbox.api.validation import containers_of
+from kdev.sandbox.api.pod_specs import containers_of
 from kdev.sandbox.interface import Object
 
 ENFORCE: Final = "pod-security.kubernetes.io/enforce"

@@ -142,6 +142,7 @@ class PodLifecycle:
 
     def _forget(self, uid: str, namespace: str, name: str) -> None:
         self._names.pop(uid, None)
+        self._volumes.forget(uid)
         found = self._store.find(PODS, namespace, name)
         if found is not None and found["metadata"]["uid"] == uid:
             self._store.delete(PODS, namespace, name)

@@ -10,7 +10,7 @@ from uuid import uuid4
 from kdev.sandbox.api import decoding, defaults, ephemeral_containers, scale, statuses, validation
 from kdev.sandbox.api.addresses import ServiceAddresses
 from kdev.sandbox.api.admission import Admission
-from kdev.sandbox.api.controllers.ownership import random_suffix
+from kdev.sandbox.api.names import random_suffix
 from kdev.sandbox.api.pods import PodLifecycle
 from kdev.sandbox.api.resources import DEPLOYMENTS, NAMESPACES, PODS, REPLICA_SETS, SERVICES, Resource
 from kdev.sandbox.api.store import Store, timestamp

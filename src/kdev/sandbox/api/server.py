@@ -1,8 +1,9 @@
-"""Puts the API server together and serves it on 127.0.0.1."""
+"""Puts the API server together and serves it on 127.0.0.1, and to pods as the service ``kubernetes``."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
 
@@ -42,9 +43,10 @@ async def serve(
         name: What the kubeconfig calls cluster, context and user.
         inject: The mesh's injection.
     """
-    authority = Authority.new()
+    authority = Authority.new(next(IPv4Network(node.service_network).hosts()))
     store, tokens = Store(), Tokens()
-    bootstrap.fill(store)
+    inside = node.listen(bootstrap.API_PORT)
+    bootstrap.fill(store, node.service_network, inside.getsockname())
     async with asyncio.TaskGroup() as tasks:
         lifecycle = PodLifecycle(store, node, Volumes(store, tokens), tasks)
         registry = Registry(store, Admission(store, inject), lifecycle, ServiceAddresses(node.service_network))
@@ -56,8 +58,9 @@ async def serve(
         runner = _runner(handler)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=authority.server_context(directory))
-            await site.start()
+            context = authority.server_context(directory)
+            await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+            await web.SockSite(runner, inside, ssl_context=context).start()
             kubeconfig = directory / "kubeconfig"
             authority.write_kubeconfig(kubeconfig, f"https://127.0.0.1:{runner.addresses[0][1]}", name)
             yield kubeconfig

@@ -27,20 +27,20 @@ class Column:
     wide: bool = False
 
 
-def table(resource: Resource, objects: Sequence[Object], revision: str, include: str) -> Object:
+def table(resource: Resource, objects: Sequence[Object], meta: Object, include: str) -> Object:
     """A Table of objects.
 
     Args:
         resource: Their kind.
         objects: The rows.
-        revision: The list's resourceVersion.
+        meta: The list's metadata.
         include: How much of each object goes along: ``None``, ``Metadata`` or ``Object``.
     """
     columns = _COLUMNS.get(resource.kind, _PLAIN)
     return {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
-        "metadata": {"resourceVersion": revision},
+        "metadata": meta,
         "columnDefinitions": [
             {
                 "name": column.name,

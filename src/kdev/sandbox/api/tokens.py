@@ -10,6 +10,7 @@ import hmac
 import json
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,14 +34,15 @@ class Identity:
 
 
 class Tokens:
-    """Signs and checks tokens with a key that lives as long as the server."""
+    """Signs and checks tokens with a key that lives as long as the server; ``now`` is seconds since the epoch."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self._now = now
         self._key = secrets.token_bytes(32)
 
     def issue(self, identity: Identity, lifetime: int, audiences: list[str] | None = None) -> str:
         """A token that is valid from now on for a lifetime in seconds."""
-        now = int(time.time())
+        now = int(self._now())
         account = {"name": identity.name, "uid": identity.uid}
         claims = {
             "aud": audiences or [_ISSUER],
@@ -60,7 +62,7 @@ class Tokens:
         if not hmac.compare_digest(signature.encode(), self._signature(signed).encode()):
             return None
         claims = _decode(signed.partition(".")[2])
-        if claims is None or claims["exp"] <= time.time() or _ISSUER not in claims["aud"]:
+        if claims is None or claims["exp"] <= self._now() or _ISSUER not in claims["aud"]:
             return None
         bound = claims["kubernetes.io"]
         return Identity(bound["namespace"], bound["serviceaccount"]["name"], bound["serviceaccount"]["uid"])

@@ -1,24 +1,47 @@
-"""The files of volumes that the API server's objects fill: configMap, secret, and projections of both and of tokens."""
+"""The files of volumes that the API server's objects fill: configMap, secret, downwardAPI, and projections of them."""
 
 import base64
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from kdev.sandbox.api.resources import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, Resource
+from kdev.sandbox.api.service_account_volumes import TOKEN_LIFETIME
 from kdev.sandbox.api.store import Store
 from kdev.sandbox.api.tokens import Identity, Tokens
 from kdev.sandbox.interface import Object
 
-_TOKEN_LIFETIME: Final = 3607
-"""Seconds, as the service-account admission asks for."""
+_RENEW_AFTER: Final = 0.8
+"""Of a token's lifetime, as a kubelet does: whoever read it last has a fifth of it to read it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Issued:
+    """A pod's token, and until when it is handed out again."""
+
+    token: bytes
+    renew_at: float
 
 
 class Volumes:
-    """Looks up what a pod's volumes refer to."""
+    """Looks up what a pod's volumes refer to.
 
-    def __init__(self, store: Store, tokens: Tokens) -> None:
+    Args:
+        store: Where the objects are.
+        tokens: Signs tokens.
+        now: Seconds since the epoch.
+    """
+
+    def __init__(self, store: Store, tokens: Tokens, now: Callable[[], float] = time.time) -> None:
         self._store = store
         self._tokens = tokens
+        self._now = now
+        self._issued: dict[str, dict[tuple[str, int], _Issued]] = {}
+
+    def forget(self, uid: str) -> None:
+        """Forget a pod's tokens."""
+        self._issued.pop(uid, None)
 
     def files(self, pod: Object, volume: Object) -> dict[str, bytes]:
         """The files of one volume by relative path.
@@ -32,6 +55,8 @@ class Volumes:
         if "secret" in volume:
             source = volume["secret"]
             return self._data(SECRETS, namespace, source | {"name": source.get("secretName", "")})
+        if "downwardAPI" in volume:
+            return dict(_downward(pod, volume["downwardAPI"].get("items") or ()))
         found: dict[str, bytes] = {}
         for source in volume["projected"].get("sources") or ():
             found |= self._projected(pod, source)
@@ -65,10 +90,14 @@ class Volumes:
         account = self._store.find(SERVICE_ACCOUNTS, namespace, name)
         if account is None:
             raise KeyError(f'serviceaccounts "{name}" not found')
-        audiences = [source["audience"]] if source.get("audience") else None
-        lifetime = source.get("expirationSeconds", _TOKEN_LIFETIME)
-        token = self._tokens.issue(Identity(namespace, name, account["metadata"]["uid"]), lifetime, audiences)
-        return {source["path"]: token.encode()}
+        audience, lifetime = source.get("audience", ""), source.get("expirationSeconds", TOKEN_LIFETIME)
+        issued = self._issued.setdefault(pod["metadata"]["uid"], {})
+        known = issued.get((audience, lifetime))
+        if known is None or known.renew_at <= self._now():
+            identity = Identity(namespace, name, account["metadata"]["uid"])
+            token = self._tokens.issue(identity, lifetime, [audience] if audience else None)
+            known = issued[audience, lifetime] = _Issued(token.encode(), self._now() + _RENEW_AFTER * lifetime)
+        return {source["path"]: known.token}
 
 
 def _downward(pod: Object, items: Iterable[Object]) -> Iterable[tuple[str, bytes]]:

@@ -1,7 +1,7 @@
 """Services: the ready pods behind each, as Endpoints, as an EndpointSlice, and as the node wants them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kdev.sandbox.api.controllers.ownership import is_ready, reference_to
@@ -41,6 +41,19 @@ def plan(service: Object, pods: Sequence[Object]) -> Plan:
     ]
     ports = service["spec"].get("ports") or []
     return Plan(_endpoints(service, ports, behind), _slice(service, ports, behind), _for_node(service, ports, behind))
+
+
+def without_selector(service: Object, endpoints: Object | None) -> Service:
+    """A service whose endpoints nobody finds, such as the API server's own: those that were written for it."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    for subset in (endpoints or {}).get("subsets") or ():
+        for port in subset["ports"]:
+            found.setdefault(port.get("name", ""), []).extend(
+                (address["ip"], port["port"]) for address in subset["addresses"]
+            )
+    bare = _for_node(service, service["spec"].get("ports") or (), ())
+    ports = (replace(port, endpoints=tuple(found.get(port.name, ()))) for port in bare.ports)
+    return replace(bare, ports=tuple(ports))
 
 
 def target_port(port: Object, pod: Object) -> int | None:

@@ -164,7 +164,12 @@ class Controllers:
     def _tell_services(self) -> None:
         told = []
         for service in self._store.list(SERVICES):
-            plan = endpoints.plan(service, self._store.list(PODS, service["metadata"]["namespace"]))
+            meta = service["metadata"]
+            if not service["spec"].get("selector"):
+                kept = self._store.find(ENDPOINTS, meta["namespace"], meta["name"])
+                told.append(endpoints.without_selector(service, kept))
+                continue
+            plan = endpoints.plan(service, self._store.list(PODS, meta["namespace"]))
             self._put(ENDPOINTS, plan.endpoints)
             self._put(ENDPOINT_SLICES, plan.slice)
             told.append(plan.service)

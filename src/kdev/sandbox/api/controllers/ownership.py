@@ -1,13 +1,8 @@
 """Who owns whom: controller references, and the children that a selector and a reference agree on."""
 
 from collections.abc import Sequence
-from secrets import choice
-from typing import Final
 
 from kdev.sandbox.interface import Object
-
-_SAFE_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
-"""Letters for generated names: no vowels, so that no words arise (apimachinery's ``rand.SafeEncodeString``)."""
 
 
 def reference_to(owner: Object) -> Object:
@@ -32,11 +27,6 @@ def owned_by(owner: Object, candidates: Sequence[Object]) -> list[Object]:
     """The candidates whose controller is the owner."""
     uid = owner["metadata"]["uid"]
     return [child for child in candidates if (controller_of(child) or {}).get("uid") == uid]
-
-
-def random_suffix() -> str:
-    """Five letters, as ``generateName`` appends them."""
-    return "".join(choice(_SAFE_ALPHABET) for _ in range(5))
 
 
 def is_ready(pod: Object) -> bool:
