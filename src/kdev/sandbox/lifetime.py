@@ -15,7 +15,6 @@ from typing import Any
 from kdev.errors import LocalFailure
 from kdev.sandbox.bookstore import bookstore
 from kdev.sandbox.cluster import connect
-from kdev.sandbox.inotify import make_room
 from kdev.sandbox.manifests import names
 from kdev.sandbox.state import State
 
@@ -44,8 +43,6 @@ def start(state: State, say: Say) -> str:
         say(f'sandbox "{state.name}" is running already')
         return str(state.read_status()["kubeconfig"])
     check_machine()
-    if told := make_room():
-        say(told)
     state.create()
     state.remove()  # what a killed one left: files alone, the kernel took the rest
     state.create()
