@@ -36,8 +36,11 @@ HAND_BACK_WITHIN = 10.0
 """Seconds that the laptop is kept waiting for stolen requests in flight, once the tap is down."""
 
 SERVE_ON_AT_MOST = 600.0
-"""Seconds that connections which were led here are served after the session: as long as a large download takes.
-Idle ones go at their next response, so what is left by then transfers something, or nobody uses it."""
+"""Seconds that connections which were led here are served after the session: as long as a large download takes."""
+
+SILENT_FOR = 5.0
+"""Seconds without a word after which a connection that is being handed back is closed: those in use go at their next
+response before that. Servers close idle connections by such a clock, too (Node.js: after 5 seconds)."""
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> str:
@@ -150,8 +153,17 @@ class _Session:
                 self._laptop.control.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SERVE_ON_AT_MOST):
-                await splice.connections.none_left()
+                await _none_left(splice)
         splice.connections.abort()
+
+
+async def _none_left(splice: Splice) -> None:
+    """Wait until all clients have left, and close the connections of those that have nothing more to say."""
+    while splice.connections:
+        splice.connections.close_idle(SILENT_FOR)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SILENT_FOR):
+                await splice.connections.none_left()
 
 
 async def _first_of(*coroutines: Coroutine[Any, Any, object]) -> object:
