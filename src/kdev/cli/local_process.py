@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 
 from kdev.layer import child
@@ -13,12 +14,16 @@ from kdev.session.runner import Session
 _ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
 _PASSED_ON = ("SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGCONT")
 
+TWICE_WITHIN = 1.0
+"""Seconds between two Ctrl-C of somebody who wants it to end whatever the process makes of it. A debugger's or a
+shell's user presses it more slowly: each time there is something to read first."""
+
 
 class LocalProcess:
     """Starts the command when the session asks for it.
 
-    While it runs, signals are its business: it ends, and the session after it. Before that, and without a command, a
-    signal that means "end" ends the session; a second one, at once.
+    While it runs, signals are its business: it ends, and the session after it; Ctrl-C twice in a row ends both. Before
+    that, and without a command, a signal that means "end" ends the session; a second one, at once.
     """
 
     def __init__(self, command: tuple[str, ...]) -> None:
@@ -26,6 +31,7 @@ class LocalProcess:
         self._child: child.Child | None = None
         self._starting = False
         self._early: list[signal.Signals] = []
+        self._interrupted_at = float("-inf")
 
     async def start(self) -> child.Child:
         """Start it.
@@ -60,5 +66,12 @@ class LocalProcess:
             self._early.append(number)  # it exists, and the loop has not been told yet
         elif self._child is not None and self._child.running:
             self._child.pass_on(number)
+            if number is signal.SIGINT and self._again():
+                session.stop("interrupted twice")
         elif number.name in _ENDING:
             session.stop(f"interrupted by {number.name}")
+
+    def _again(self) -> bool:
+        """Whether this is the second Ctrl-C in a row."""
+        before, self._interrupted_at = self._interrupted_at, time.monotonic()
+        return self._interrupted_at - before < TWICE_WITHIN

@@ -19,7 +19,8 @@ _GRACE = 5.0
 
 _PARENT_DEATH = str(Path(__file__).with_name("parent_death.py"))
 
-_FROM_TERMINAL = frozenset(("SIGINT", "SIGQUIT", "SIGTSTP"))
+_FROM_TERMINAL = frozenset(("SIGINT", "SIGQUIT", "SIGTSTP", "SIGWINCH", "SIGCONT"))
+"""What a terminal, or the shell that brings a job to the foreground, sends to the whole process group."""
 
 
 class Child:
@@ -38,16 +39,16 @@ class Child:
         code = await self._process.wait()
         return 128 - code if code < 0 else code
 
-    async def end(self) -> None:
-        """Ask it to end, and end it by force when it does not."""
+    async def end(self) -> int:
+        """Ask it to end, and end it by force when it does not; its exit code as from ``wait``."""
         self.send(signal.SIGTERM)
         try:
             async with asyncio.timeout(_GRACE):
-                await self._process.wait()
+                return await self.wait()
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
-            await self._process.wait()
+            return await self.wait()
 
     def pass_on(self, number: signal.Signals) -> None:
         """Give it a signal that kdev received, unless the terminal has sent it to both."""

@@ -16,8 +16,8 @@ class LocalProcess(Protocol):
         """Its exit code."""
         ...
 
-    async def end(self) -> None:
-        """End it, by force if need be."""
+    async def end(self) -> int:
+        """End it, by force if need be; its exit code."""
         ...
 
 
@@ -66,7 +66,7 @@ class DeveloperProcess:
         try:
             self.exit_code = await process.wait()
         except asyncio.CancelledError:
-            await process.end()
+            self.exit_code = await process.end()
             raise
         self._post(lifecycle.ProcessEnded(f"the process ended with exit code {self.exit_code}"))
 

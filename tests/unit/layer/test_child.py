@@ -42,8 +42,7 @@ async def test_end_by_force(monkeypatch: pytest.MonkeyPatch) -> None:
             os.close(descriptor)
     os.read(reading, 1)  # the trap is set
     os.close(reading)
-    await running.end()
-    assert await running.wait() == 128 + signal.SIGKILL
+    assert await running.end() == 128 + signal.SIGKILL
 
 
 @pytest.mark.parametrize("foreground", [True, False])

@@ -326,7 +326,7 @@ async def test_the_process_ends_the_session(
             assert any(isinstance(message, Shadow) for message in agent.told)
             return 7
 
-        async def end(self) -> None:
+        async def end(self) -> int:
             raise AssertionError("it has ended by itself")
 
     watched = Watched(cluster, tmp_path, wish(local_port, command=("serve",)), Process())
@@ -345,8 +345,9 @@ async def test_a_failure_ends_the_process(
         async def wait(self) -> int:
             return await asyncio.get_running_loop().create_future()
 
-        async def end(self) -> None:
+        async def end(self) -> int:
             ended.set()
+            return 143
 
     watched = Watched(cluster, tmp_path, wish(local_port, command=("serve",)), Process())
     async with asyncio.TaskGroup() as tasks:
@@ -354,6 +355,7 @@ async def test_a_failure_ends_the_process(
         await watched.until(news.Ready)
         watched.session.stop("enough")
     assert ended.is_set()
+    assert watched.session.exit_code == 143
 
 
 async def _failure(watched: Watched) -> Failure:
