@@ -163,6 +163,8 @@ class Http1Route:
             self._start(piece, head, matched)
         elif self._raw_waits:
             self._connection.gate.open(self)
+        elif self._requests.idle and not (self._asked or self._client_ended):
+            return  # as nearly always: the next request has yet to come
         self._advance()
 
     def _end_upstream(self) -> None:
@@ -369,8 +371,7 @@ class Http1Route:
     @property
     def idle(self) -> bool:
         """Whether nothing is owed to anybody."""
-        requests = self._requests
-        nothing_asked = self._waiting is None and not (requests.in_body or requests.buffered or requests.switching)
+        nothing_asked = self._waiting is None and self._requests.idle
         return nothing_asked and not self._theft.in_flight and self._answers.idle
 
     def drain(self) -> None:

@@ -7,9 +7,11 @@ llhttp (Node, Envoy's legacy parser) and h11.
 """
 
 import re
+from collections.abc import Iterable
 from enum import IntEnum
 from functools import lru_cache
-from typing import NamedTuple
+
+import msgspec
 
 MAX_HEAD = 64 * 1024
 """Bytes of a head that are waited for: just above the 60 KiB that Envoy lets through by default
@@ -23,7 +25,7 @@ class Body(IntEnum):
     UNTIL_CLOSE = -2
 
 
-class RequestHead(NamedTuple):
+class RequestHead(msgspec.Struct, frozen=True, gc=False):
     """A request's framing.
 
     Attributes:
@@ -41,7 +43,7 @@ class RequestHead(NamedTuple):
     closes: bool = False
 
 
-class ResponseHead(NamedTuple):
+class ResponseHead(msgspec.Struct, frozen=True, gc=False):
     """A response's framing.
 
     Attributes:
@@ -90,12 +92,12 @@ _STATUS_LINE_COMPLETE = re.compile(_STATUS_LINE)
 _TARGET_BEGUN = re.compile(rb"[!-~]*+")
 _STATUS_LINE_BEGUN = re.compile(rb"HTTP/1\.[01] [1-5]?[0-9]{0,2}(?: " + _VALUE + rb")?\r?")
 _FIELDS_BEGUN = re.compile(FIELD_LINES_BEGUN)
-_FRAMING = re.compile(rb"\r\n(host|content-length|transfer-encoding|connection|upgrade):([^\r]*)", re.IGNORECASE)
+# Most lines begin with another letter, at which the look-ahead stops without trying the names.
+_FRAMING = re.compile(
+    rb"\r\n(?=[hctu])((?:host|content-length|transfer-encoding|connection|upgrade):[^\r]*)", re.IGNORECASE
+)
 _LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")  # eighteen digits fit every parser's 64 bits
 _BLANK = b" \t"
-
-_Fields = tuple[tuple[bytes, bytes], ...]
-"""Names and values of those fields that frame a message, as found."""
 
 
 def parse_request(head: bytes) -> RequestHead | None:
@@ -107,8 +109,7 @@ def parse_request(head: bytes) -> RequestHead | None:
     match = _REQUEST.fullmatch(head)
     if match is None:
         return None
-    method, connect, minor = match.groups()
-    return _frame_request(method or connect, minor, tuple(_FRAMING.findall(head)))
+    return _frame_request(*match.groups(), *_FRAMING.findall(head))
 
 
 def parse_response(head: bytes, method: bytes) -> ResponseHead | None:
@@ -116,8 +117,7 @@ def parse_response(head: bytes, method: bytes) -> ResponseHead | None:
     match = _RESPONSE.fullmatch(head)
     if match is None:
         return None
-    minor, status = match.groups()
-    return _frame_response(method, minor, status, tuple(_FRAMING.findall(head)))
+    return _frame_response(method, *match.groups(), *_FRAMING.findall(head))
 
 
 def request_begun(part: bytes) -> bool:
@@ -153,8 +153,9 @@ def frames_a_message(fields: bytes) -> bool:
 
 # Cached: the messages of one service say the same about their framing again and again, and that is all that is asked.
 @lru_cache(maxsize=1024)
-def _frame_request(method: bytes, minor: bytes, found: _Fields) -> RequestHead | None:
-    fields = _grouped(found)
+def _frame_request(method: bytes | None, connect: bytes | None, minor: bytes, *lines: bytes) -> RequestHead | None:
+    method = method or connect or b""
+    fields = _grouped(lines)
     hosts = len(fields.get(b"host", ()))
     body = _body(minor, fields)
     # Exactly one Host field in HTTP/1.1 (RFC 9112, section 3.2): servers refuse the rest, or disagree about it.
@@ -171,8 +172,8 @@ def _frame_request(method: bytes, minor: bytes, found: _Fields) -> RequestHead |
 
 
 @lru_cache(maxsize=1024)
-def _frame_response(method: bytes, minor: bytes, digits: bytes, found: _Fields) -> ResponseHead | None:
-    fields = _grouped(found)
+def _frame_response(method: bytes, minor: bytes, digits: bytes, *lines: bytes) -> ResponseHead | None:
+    fields = _grouped(lines)
     status = int(digits)
     body = _body(minor, fields)
     if body is None or (status < 200 and minor == b"0"):
@@ -186,9 +187,10 @@ def _frame_response(method: bytes, minor: bytes, digits: bytes, found: _Fields) 
     return ResponseHead(status, body, switches=switches, closes=closes)
 
 
-def _grouped(fields: _Fields) -> dict[bytes, list[bytes]]:
+def _grouped(lines: Iterable[bytes]) -> dict[bytes, list[bytes]]:
     grouped: dict[bytes, list[bytes]] = {}
-    for name, value in fields:
+    for line in lines:
+        name, _, value = line.partition(b":")
         grouped.setdefault(name.lower(), []).append(value.strip(_BLANK))
     return grouped
 

@@ -5,7 +5,9 @@ are what was given. A caller that must wait (a request whose turn has not come) 
 """
 
 from abc import ABC, abstractmethod
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
+
+import msgspec
 
 from kdev.proxy.http1.chunked import ChunkedBody
 from kdev.proxy.http1.head import MAX_HEAD, Body
@@ -13,12 +15,13 @@ from kdev.proxy.http1.head import MAX_HEAD, Body
 HeadT = TypeVar("HeadT")
 
 END_OF_HEAD = b"\r\n\r\n"
+END_SIZE = len(END_OF_HEAD)
 MAX_HEAD_PARTS = 1024
 """In how many parts a head may come; each costs another look at what is there of it. They come in one or two."""
 
 
-class Piece(NamedTuple, Generic[HeadT]):
-    """A part of one message.
+class Piece(msgspec.Struct, Generic[HeadT], frozen=True, gc=False):
+    """A part of one message; a struct of msgspec because there is one for each request and one for each response.
 
     Attributes:
         data: The bytes, as they came. As much of the body as was there follows the head.
@@ -57,20 +60,13 @@ class MessageReader(ABC, Generic[HeadT]):
         self._buffer = self._buffer[self._offset :] + data if buffered else data
         self._offset = 0
 
+    @abstractmethod
     def whole(self, data: bytes) -> Piece[HeadT] | None:
         """Take ``data`` at once, when it is one plain message from its first byte to its last: most messages are.
 
         Returns:
             None when it is not, and ``feed`` has to be given it.
         """
-        if self._in_body or self._buffer or self.raw:
-            return None
-        end = data.find(END_OF_HEAD) + len(END_OF_HEAD)
-        return None if end < len(END_OF_HEAD) or end > MAX_HEAD else self._whole(data, end)
-
-    @abstractmethod
-    def _whole(self, data: bytes, head_end: int) -> Piece[HeadT] | None:
-        """As ``whole``, where nothing is being read and a head ends at ``head_end``."""
 
     def rest(self) -> bytes:
         """Take everything that was fed and is in no piece yet, without reading it."""
@@ -93,7 +89,7 @@ class MessageReader(ABC, Generic[HeadT]):
         end = self._buffer.find(END_OF_HEAD, self._offset)
         if end >= 0:
             self._parts = 0
-            return end + len(END_OF_HEAD)
+            return end + END_SIZE
         if self._buffer:
             self._parts += 1
             too_much = self.buffered > MAX_HEAD or self._parts > MAX_HEAD_PARTS

@@ -1,7 +1,7 @@
 """Reading requests along: the direction from the client."""
 
 from kdev.proxy.http1.head import MAX_HEAD, RequestHead, parse_request, request_begun
-from kdev.proxy.http1.message import MessageReader, Piece
+from kdev.proxy.http1.message import END_OF_HEAD, END_SIZE, MessageReader, Piece
 
 
 class RequestReader(MessageReader[RequestHead]):
@@ -29,6 +29,21 @@ class RequestReader(MessageReader[RequestHead]):
             self.switching = self._switches
         return piece
 
+    def whole(self, data: bytes) -> Piece[RequestHead] | None:
+        """See ``MessageReader``."""
+        if self._buffer or self._in_body or self._closed or self.raw or self.switching:
+            return None
+        head_end = data.find(END_OF_HEAD) + END_SIZE
+        head = parse_request(data[:head_end])
+        if head is None or head.body != len(data) - head_end or head.switches or head.closes or head_end > MAX_HEAD:
+            return None
+        return Piece(data, True, head, head_end)  # by position: this is the fast path
+
+    @property
+    def idle(self) -> bool:
+        """Whether every request that has begun was taken to its end."""
+        return not (self._buffer or self._in_body or self.raw or self.switching)
+
     def settle(self, *, switched: bool) -> None:
         """Tell the answer to the request that may end HTTP: either everything after it is raw, or requests go on."""
         self.switching = self._switches = False
@@ -52,14 +67,6 @@ class RequestReader(MessageReader[RequestHead]):
         self._closed = head.closes
         self._switches = head.switches
         return self._first_piece(head, head.body, end)
-
-    def _whole(self, data: bytes, head_end: int) -> Piece[RequestHead] | None:
-        if self._closed or self.switching:
-            return None
-        head = parse_request(data[:head_end])
-        if head is None or head.body != len(data) - head_end or head.switches or head.closes:
-            return None
-        return Piece(data, True, head, head_end)  # by position: this is the fast path
 
     def _begun(self, part: bytes) -> bool:
         return not self._closed and request_begun(part)

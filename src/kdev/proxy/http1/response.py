@@ -2,8 +2,10 @@
 
 from collections import deque
 
+import msgspec
+
 from kdev.proxy.http1.head import MAX_HEAD, Body, ResponseHead, parse_response, response_begun
-from kdev.proxy.http1.message import MessageReader, Piece
+from kdev.proxy.http1.message import END_OF_HEAD, END_SIZE, MessageReader, Piece
 
 
 class ResponseReader(MessageReader[ResponseHead]):
@@ -42,6 +44,18 @@ class ResponseReader(MessageReader[ResponseHead]):
         """Whether the response being read ends with the connection."""
         return self._in_body and self._left == Body.UNTIL_CLOSE
 
+    def whole(self, data: bytes) -> Piece[ResponseHead] | None:
+        """See ``MessageReader``."""
+        if self._buffer or self._in_body or not self._methods or self.raw or self.switched:
+            return None
+        head_end = data.find(END_OF_HEAD) + END_SIZE
+        head = parse_response(data[:head_end], self._methods[0])
+        if head is None or head.body != len(data) - head_end or head.status < 200 or head_end > MAX_HEAD:
+            return None
+        self._methods.popleft()
+        self.switched = head.switches
+        return Piece(data, True, head, head_end)  # by position: this is the fast path
+
     def next(self) -> Piece[ResponseHead] | None:
         """The next piece, or None when more bytes are needed, or ``raw`` or ``switched`` is set."""
         if self.raw or self.switched:
@@ -62,19 +76,9 @@ class ResponseReader(MessageReader[ResponseHead]):
             return None
         return self._response_piece(head, end)
 
-    def _whole(self, data: bytes, head_end: int) -> Piece[ResponseHead] | None:
-        if not self._methods or self.switched:
-            return None
-        head = parse_response(data[:head_end], self._methods[0])
-        if head is None or head.body != len(data) - head_end or head.status < 200:
-            return None
-        self._methods.popleft()
-        self.switched = head.switches
-        return Piece(data, True, head, head_end)  # by position: this is the fast path
-
     def _response_piece(self, head: ResponseHead, end: int) -> Piece[ResponseHead]:
         if head.interim:
-            return self._first_piece(head, 0, end)._replace(end=False)
+            return msgspec.structs.replace(self._first_piece(head, 0, end), end=False)
         self._methods.popleft()
         self.switched = head.switches
         return self._first_piece(head, head.body, end)
