@@ -1,6 +1,7 @@
 """Where every command begins and ends: finding it, and telling its failure."""
 
 import os
+import platform
 import sys
 import traceback
 from collections.abc import Sequence
@@ -27,6 +28,13 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as above
         if cmd_name not in _COMMANDS:
             return None
+        if cmd_name == "sandbox" and platform.system() != "Linux":
+            raise LocalFailure(
+                "sandbox-needs-linux",
+                "The sandbox needs Linux: its pods are kernel namespaces",
+                seen=platform.system(),
+                advice="run it in a Linux virtual machine, or use kdev with a cluster",
+            )
         try:
             module = import_module(_COMMANDS[cmd_name])
         except ModuleNotFoundError as error:

@@ -1,11 +1,13 @@
-"""Option values that click does not know: durations and shares."""
+"""Option values that click does not know: durations, shares and health probes."""
 
 import re
 
 from kdev.errors import UsageFailure
+from kdev.tunnel.messages import Probe
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
+_PROBE = re.compile(r"([0-9]{1,5})(/[^?\s]*)")
 _SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(%?)")
 
 
@@ -40,3 +42,17 @@ def parse_share(text: str) -> float:
             advice="write for example 10% or 0.1; it must be above 0 and at most 100%",
         )
     return share
+
+
+def parse_probe(text: str) -> Probe:
+    """Read ``8080/healthz``: an HTTP probe by its port and path.
+
+    Raises:
+        UsageFailure: It is not that.
+    """
+    match = _PROBE.fullmatch(text)
+    if match is None or not 0 < int(match[1]) < 65536:
+        raise UsageFailure(
+            "probe-syntax", f"'{text}' is no health probe", seen=f"--probe {text}", advice="write --probe 8080/healthz"
+        )
+    return Probe(port=int(match[1]), path=match[2])

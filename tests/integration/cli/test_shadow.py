@@ -7,6 +7,7 @@ import sys
 
 from kdev.tunnel.messages import Detach
 from tests.integration.cli.conftest import Kdev
+from tests.unit.kube.fake_cluster import pod_object
 
 
 async def test_the_process_gives_the_exit_code(kdev: Kdev) -> None:
@@ -67,6 +68,25 @@ async def test_dry_run(kdev: Kdev) -> None:
     assert out.startswith("steal deploy/checkout in namespace staging\n  pods     checkout-1\n")
     assert not kdev.cluster.patches
     assert not kdev.cluster.events
+
+
+async def test_explain_with_a_target(kdev: Kdev) -> None:
+    """The health probes of a target are read from its pods."""
+    pod = pod_object()
+    pod["spec"]["containers"][0]["readinessProbe"] = {"httpGet": {"port": 8080, "path": "/readyz"}}
+    kdev.cluster.add_pod(pod)
+    code, out, err = await kdev.run(
+        "explain",
+        "deploy/checkout",
+        "--request",
+        "GET /readyz",
+        "-H",
+        "user-agent: kube-probe/1.34",
+        "--output",
+        "json",
+    )
+    assert (code, err) == (0, "")
+    assert json.loads(out)["probe"] == {"port": 8080, "path": "/readyz", "user_agent": None, "rewritten": False}
 
 
 async def test_a_missing_target(kdev: Kdev) -> None:

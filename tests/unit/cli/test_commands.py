@@ -44,6 +44,25 @@ def test_explain_a_miss(capsys: pytest.CaptureFixture[str]) -> None:
     assert verdict["filters"][0]["terms"][0]["seen"] == []
 
 
+def test_explain_a_probe(capsys: pytest.CaptureFixture[str]) -> None:
+    """A health probe matches nothing, and the same path from somebody else may."""
+    arguments = ["--request", "GET /healthz?full", "--probe", "8080/healthz"]
+    assert run(["explain", *arguments, "-H", "user-agent: kube-probe/1.34"]) == 0
+    assert capsys.readouterr().out == (
+        "does not match\n"
+        "  ✗ it is a health probe, which always stays on the pod (see --no-exclude-probes of 'kdev shadow')\n"
+        "  there is no filter: every other request matches\n"
+    )
+    assert run(["explain", *arguments, "-H", "user-agent: curl/8"]) == 0
+    assert capsys.readouterr().out == (
+        "matches\n"
+        "  there is no filter: every request matches\n"
+        "  a health probe asks for /healthz, too; this request is not one by its method or user-agent\n"
+    )
+    assert run(["explain", *arguments, "--port", "80", "--output", "json", "-H", "user-agent: kube-probe/1.34"]) == 0
+    assert json.loads(capsys.readouterr().out)["matched"] is True
+
+
 @pytest.mark.parametrize(
     ("arguments", "reference"),
     [
@@ -51,6 +70,9 @@ def test_explain_a_miss(capsys: pytest.CaptureFixture[str]) -> None:
         (["--request", "GET /x", "-H", "no colon"], "header-syntax"),
         (["--request", "GET /x", "-H", "a: b\r\nc: d"], "header-syntax"),
         (["--request", "GET /x", "--filter", "nonsense"], "filter-syntax"),
+        (["--request", "GET /x", "--probe", "/healthz"], "probe-syntax"),
+        (["--request", "GET /x", "--probe", "70000/healthz"], "probe-syntax"),
+        (["--request", "GET /x", "cronjob/x"], "target-kind"),
     ],
 )
 def test_what_cannot_be_explained(arguments: list[str], reference: str, capsys: pytest.CaptureFixture[str]) -> None:
