@@ -29,6 +29,7 @@ class Matcher:
     def __init__(self, filters: Sequence[CompiledFilter], probes: Sequence[Probe]) -> None:
         self._filters = tuple(filters)
         self._probes = probing.ProbeTable(probes)
+        self._has_probes = bool(self._probes)
         self.wanted: frozenset[bytes] = frozenset().union(
             *(term.fields for compiled in self._filters for term in compiled.terms),
             probing.FIELDS if self._probes else (),
@@ -67,13 +68,13 @@ class Matcher:
         return Verdict(self._match(request), self._probes.find(request), well_formed=True, filters=filters)
 
     def _match(self, request: Request) -> bool:
-        return self._asked_for(request) and (not self._probes or self._probes.find(request) is None)
-
-    def _asked_for(self, request: Request) -> bool:
         for compiled in self._filters:
             if compiled.holds(request):
-                return True
-        return not self._filters
+                break
+        else:
+            if self._filters:
+                return False
+        return not self._has_probes or self._probes.find(request) is None
 
 
 def compile_filters(filters: Sequence[str], *, identity: IdentityHeader | None, probes: Sequence[Probe]) -> Matcher:

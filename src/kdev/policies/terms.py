@@ -26,20 +26,13 @@ class CompiledTerm:
         source: As parsed.
         fields: The HTTP/2 fields it looks at.
         values: What it looks at in a request.
-        matches: The glob.
+        holds: Whether a request is as the term says.
     """
 
     source: Term
     fields: frozenset[bytes]
     values: Values
-    matches: Callable[[bytes], object]
-
-    def holds(self, request: Request) -> bool:
-        """Whether the request is as the term says."""
-        for value in self.values(request):
-            if self.matches(value):
-                return not self.source.negated
-        return self.source.negated
+    holds: Callable[[Request], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +59,17 @@ def compile_term(term: Term, identity: IdentityHeader | None) -> CompiledTerm:
     """Compile a term; one with the key ``peer`` needs an ``identity``."""
     values, fields = _view(term, identity)
     pattern = term.glob.compile(ignore_case=term.key in ("method", "host"))
-    return CompiledTerm(term, frozenset(fields), values, pattern.fullmatch)
+    return CompiledTerm(term, frozenset(fields), values, _test(values, pattern.fullmatch, negated=term.negated))
+
+
+def _test(values: Values, matches: Callable[[bytes], object], *, negated: bool) -> Callable[[Request], bool]:
+    def holds(request: Request) -> bool:
+        for value in values(request):
+            if matches(value):
+                return not negated
+        return negated
+
+    return holds
 
 
 def _view(term: Term, identity: IdentityHeader | None) -> tuple[Values, tuple[bytes, ...]]:

@@ -85,7 +85,7 @@ class Tunnel(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._failure: Exception | None = None
         self._none_open = asyncio.Event()
-        self._none_open.set()
+        self._idle_awaited = False
 
     # ---- what its user asks
 
@@ -107,6 +107,7 @@ class Tunnel(asyncio.Protocol):
     async def idle(self) -> None:
         """Wait until ``streams`` is 0, as it is also when the tunnel is gone; the caller sets the bound."""
         while self.streams:
+            self._idle_awaited = True
             self._none_open.clear()
             await self._none_open.wait()
 
@@ -163,8 +164,10 @@ class Tunnel(asyncio.Protocol):
             self._dispatch(events)
         finally:
             self._receiving = False
-        self._pump()
-        self._flush()
+        if self._waiting:
+            self._pump()
+        if self._yamux.out or self._idle_awaited:
+            self._flush()
 
     def pause_writing(self) -> None:
         """The carrier takes no more for now."""
@@ -271,8 +274,8 @@ class Tunnel(asyncio.Protocol):
     def _flush(self) -> None:
         """Hand the frames to the carrier, unless it is full: acknowledgements and credit can wait as well."""
         self._added = 0
-        if not self._none_open.is_set() and not self.streams:
-            self._none_open.set()  # each end of a stream is a frame, sent or received: the last was among these
+        if self._idle_awaited and not self.streams:
+            self._tell_idle()  # each end of a stream is a frame, sent or received: the last was among these
         carrier = self._carrier
         if self._yamux.out and not self.writing_paused and carrier is not None and not carrier.is_closing():
             carrier.write(self._yamux.data_to_send())
@@ -317,4 +320,8 @@ class Tunnel(asyncio.Protocol):
             stream.lose(reason)
         self._lingering.clear()
         self._waiting.clear()
+        self._tell_idle()
+
+    def _tell_idle(self) -> None:
+        self._idle_awaited = False
         self._none_open.set()

@@ -13,6 +13,6 @@ a port, are told apart before anything is parsed. Then messages follow: JSON, pr
 
 Both sign the same facts (versions, session, both public keys, both nonces) with Ed25519, each under its own role's
 name: a signature of one session, of one connection, or of the other role proves nothing (no replay, no reflection).
-Neither end needs a secret of the other: the laptop's public key is in the agent's environment. The agent's is made when
-it starts and stands in its log; what the laptop knows of it is that its holder answers in the pod, on the agent's port.
+Neither end needs a secret of the other; the laptop's public key is in the agent's environment, and the agent's is
+returned to the laptop, which compares it with the pod's log where it may read that.
 """
