@@ -13,17 +13,25 @@ from kdev.cli.failures import render
 from kdev.errors import ExitCode, Failure, LocalFailure, UsageFailure
 
 _COMMANDS = {
-    "shadow": "kdev.cli.shadow",
-    "explain": "kdev.cli.explain",
-    "sandbox": "kdev.sandbox.commands",
-    "version": "kdev.cli.version",
+    "shadow": ("kdev.cli.shadow", "Give a local process the requests of TARGET's pods."),
+    "explain": ("kdev.cli.explain", "Tell why a request matches, or does not."),
+    "sandbox": (
+        "kdev.sandbox.commands",
+        "A cluster on this machine: pods with real Envoy sidecars in STRICT mTLS, and a Kubernetes API.",
+    ),
+    "version": ("kdev.cli.version", "Print the version, and what the agent must match."),
 }
-"""A command's module, where the command has the same name; imported only when it is asked for."""
+"""A command's module, where the command has the same name, and its summary: a module is imported only when its command
+is asked for, since the help would otherwise wait for all that any command needs."""
 
 
 class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(_COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as above
         if cmd_name not in _COMMANDS:
@@ -36,7 +44,7 @@ class _Commands(click.Group):
                 advice="run it in a Linux virtual machine, or use kdev with a cluster",
             )
         try:
-            module = import_module(_COMMANDS[cmd_name])
+            module = import_module(_COMMANDS[cmd_name][0])
         except ModuleNotFoundError as error:
             raise LocalFailure(
                 "part-not-installed",

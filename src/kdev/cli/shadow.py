@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from kdev.cli import dry_run as rendering
 from kdev.cli import progress as reporting
 from kdev.cli.local_process import LocalProcess
 from kdev.cli.values import parse_duration, parse_share
@@ -21,7 +20,6 @@ from kdev.kube.api import Api
 from kdev.kube.kubeconfig import Selection, read_kubeconfig
 from kdev.kube.ports import parse_port
 from kdev.kube.targets import check_namespace, parse_target
-from kdev.session.dry_run import dry_run
 from kdev.session.plan import Wish, check_filters
 from kdev.session.runner import Session
 from kdev.tunnel.messages import Mode
@@ -114,6 +112,9 @@ def _refuse_two_writers() -> None:
 
 
 async def _print_plan(selection: Selection, wish: Wish, output: str) -> int:
+    from kdev.cli import dry_run as rendering  # noqa: PLC0415 - a session that begins need not wait for it
+    from kdev.session.dry_run import dry_run  # noqa: PLC0415 - as above
+
     async with Api(selection) as api:
         found = await dry_run(api, wish)
     click.echo(msgspec.json.encode(rendering.as_value(found)) if output == "json" else rendering.as_text(found))

@@ -12,7 +12,6 @@ from kdev.kube.agent_container import AgentSpec
 from kdev.kube.api import Api
 from kdev.kube.objects import Pod
 from kdev.kube.placement import START_TIMEOUT, STATUS_EVERY, agent_state, apply, await_start_trouble, pod_gone
-from kdev.kube.port_forward import forward
 from kdev.kube.refusals import NotFound
 from kdev.tunnel.control import ControlChannel
 from kdev.tunnel.handshake.laptop import LaptopHandshake
@@ -201,6 +200,8 @@ class PodLink:
             delay = min(delay * 2, longest)
 
     async def _shake_hands(self) -> Tunnel:
+        from kdev.kube.port_forward import forward  # noqa: PLC0415 - 40 ms in which the agent's container starts
+
         tunnel = Tunnel(Role.CLIENT, self._acceptor)
         settings = self.agent.settings
         handshake = HandshakeProtocol(LaptopHandshake(self._key, settings.session_id, self._agent_key), tunnel)

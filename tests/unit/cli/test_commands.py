@@ -1,10 +1,14 @@
 """Commands that need no cluster."""
 
 import json
+import subprocess
+import sys
 
+import click
 import pytest
 
 from kdev import __version__
+from kdev.cli import entry
 from kdev.cli.entry import run
 from kdev.cli.values import parse_duration, parse_share
 
@@ -22,6 +26,17 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
     told = capsys.readouterr().out
     assert all(name in told for name in ("shadow", "explain", "sandbox", "version"))
+
+
+def test_the_help_waits_for_no_command() -> None:
+    """The summaries are the commands' own, though none of them is imported for the help."""
+    command = "import sys; from kdev.cli.entry import run; run(['--help']); sys.exit('kdev.kube' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True).stdout
+    with click.Context(entry.kdev) as context:
+        for name in ("shadow", "explain", "sandbox", "version"):
+            found = entry.kdev.get_command(context, name)
+            assert found is not None
+            assert found.get_short_help_str(200) in " ".join(told.split())
 
 
 def test_explain_a_match(capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,3 +105,14 @@ def test_the_chain_for_whoever_debugs(capsys: pytest.CaptureFixture[str], monkey
     assert told.startswith("Traceback")
     assert "click.exceptions" in told
     assert told.rstrip().endswith("[usage, exit code 2]")
+
+
+def test_the_sandbox_elsewhere_than_on_linux(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said what is missing, Linux, and not a package that would not help."""
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    assert run(["sandbox", "up"]) == 6
+    told = capsys.readouterr().err
+    assert "error: The sandbox needs Linux" in told
+    assert "pip install" not in told
