@@ -1,7 +1,6 @@
 """A checkout service as a developer would run it: answers every request and prints one line for each.
 
-    python examples/local_checkout.py            # listens on 127.0.0.1:8080
-    PORT=3000 python examples/local_checkout.py
+It listens on port 8080 of loopback, or on PORT: ``PORT=3000 python examples/local_checkout.py``.
 """
 
 import contextlib
@@ -14,9 +13,9 @@ class Checkout(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self) -> None:  # noqa: N802 - the base class's name
+    def do_GET(self) -> None:
         """Answer any path."""
-        print(f"local: {self.command} {self.path} from {self._caller()}", flush=True)
+        print(f"local: {self.command} {self.path} from {self._caller()}", flush=True)  # noqa: T201 - its output
         body = b'{"answered-by": "the local process"}\n'
         self.send_response(200)
         self.send_header("content-type", "application/json")
@@ -24,7 +23,7 @@ class Checkout(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def do_POST(self) -> None:  # noqa: N802 - the base class's name
+    def do_POST(self) -> None:
         """Answer any path, after the body."""
         self.rfile.read(int(self.headers.get("content-length", 0)))
         self.do_GET()
