@@ -95,6 +95,9 @@ def main() -> None:
     except BlockingIOError:
         _say({"ready": False, "error": f'sandbox "{state.name}" is running already'})
         sys.exit(1)
+    except OSError as error:
+        _say({"ready": False, "error": str(error)})
+        sys.exit(1)
     try:
         # On uvloop a forwarded byte costs half the CPU time.
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -103,11 +106,19 @@ def main() -> None:
             runner.run(run(state))
         reaper.kill()
         reaper.wait()
-    except OSError as error:
-        _say({"ready": False, "error": str(error)})
+    except* OSError as group:
+        _say({"ready": False, "error": str(_first(group))})
         raise
     finally:
         os.close(lock)
+
+
+def _first(group: BaseExceptionGroup[OSError]) -> BaseException:
+    """The first error of a group that may hold groups."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
 
 
 async def _start_threads() -> None:

@@ -3,18 +3,18 @@
 import asyncio
 import json
 import os
-import platform
 import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
 from kdev.errors import LocalFailure
 from kdev.sandbox.bookstore import bookstore
-from kdev.sandbox.cluster import connect
+from kdev.sandbox.cluster import POLL, connect
 from kdev.sandbox.manifests import names
 from kdev.sandbox.state import State
 
@@ -29,6 +29,9 @@ START_WITHIN = 30.0
 END_WITHIN = 15.0
 """Seconds for an orderly end; then the process is killed and the kernel cleans up."""
 
+_SHOWN = 2000
+"""Characters of the log's end that a failure shows: a screen."""
+
 _PACKAGES = ("aiohttp", "cryptography", "envoy", "yaml")
 
 
@@ -41,7 +44,7 @@ def start(state: State, say: Say) -> str:
     """
     if state.running_pid() is not None:
         say(f'sandbox "{state.name}" is running already')
-        return str(state.read_status()["kubeconfig"])
+        return _await_kubeconfig(state)
     check_machine()
     state.create()
     state.remove()  # what a killed one left: files alone, the kernel took the rest
@@ -68,13 +71,6 @@ def check_machine() -> None:
     Raises:
         LocalFailure: It cannot; says why.
     """
-    if platform.system() != "Linux":
-        raise LocalFailure(
-            "sandbox-needs-linux",
-            "The sandbox needs Linux: its pods are kernel namespaces",
-            seen=platform.system(),
-            advice="run it in a Linux virtual machine, or use kdev with a cluster",
-        )
     if os.geteuid() != 0:
         raise LocalFailure(
             "sandbox-needs-root",
@@ -92,6 +88,16 @@ def check_machine() -> None:
         )
 
 
+def _await_kubeconfig(state: State) -> str:
+    """The kubeconfig of a sandbox that somebody else has just started, perhaps."""
+    deadline = time.monotonic() + START_WITHIN
+    while not (kubeconfig := str(state.read_status()["kubeconfig"])) and time.monotonic() < deadline:
+        time.sleep(POLL)
+    if not kubeconfig:
+        raise _not_started(state, "it runs, but its API server does not answer")
+    return kubeconfig
+
+
 async def _fill(kubeconfig: str, say: Say) -> None:
     objects = bookstore()
     async with connect(kubeconfig) as cluster:
@@ -101,15 +107,18 @@ async def _fill(kubeconfig: str, say: Say) -> None:
 
 
 def _start_process(state: State) -> str:
-    with state.log_file.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "kdev.sandbox.daemon", state.name, str(state.directory)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
-            cwd="/",
-        )
+    try:
+        with state.log_file.open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "kdev.sandbox.daemon", state.name, str(state.directory)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+                cwd="/",
+            )
+    except OSError as error:
+        raise _not_started(state, str(error)) from error
     assert process.stdout is not None
     with process.stdout as said:
         readable, _, _ = select.select([said], [], [], START_WITHIN)
@@ -120,11 +129,12 @@ def _start_process(state: State) -> str:
         return str(answer["kubeconfig"])
     process.kill()
     process.wait()
-    raise LocalFailure(
-        "sandbox-start",
-        "The sandbox's process did not start",
-        seen=answer.get("error") or state.log_file.read_text(errors="replace")[-2000:],
-        advice=f"see {state.log_file}",
+    raise _not_started(state, answer.get("error") or state.log_file.read_text(errors="replace")[-_SHOWN:])
+
+
+def _not_started(state: State, seen: str) -> LocalFailure:
+    return LocalFailure(
+        "sandbox-start", "The sandbox's process did not start", seen=seen, advice=f"see {state.log_file}"
     )
 
 

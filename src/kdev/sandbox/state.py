@@ -75,10 +75,18 @@ class State:
         """Make the directory.
 
         Raises:
-            LocalFailure: Somebody else owns it, or may look into it.
+            LocalFailure: It cannot be made, somebody else owns it, or may look into it.
         """
         for path in (self.directory.parents[1], self.directory.parent, self.directory):
-            path.mkdir(mode=0o700, exist_ok=True)
+            try:
+                path.mkdir(mode=0o700, exist_ok=True)
+            except OSError as error:
+                raise LocalFailure(
+                    "sandbox-directory",
+                    "The sandbox's directory cannot be made",
+                    seen=str(error),
+                    advice="set XDG_RUNTIME_DIR to a directory of yours that exists and has room",
+                ) from error
             found = path.lstat()
             if found.st_uid != os.geteuid() or found.st_mode & 0o077:
                 raise LocalFailure(

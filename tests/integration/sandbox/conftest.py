@@ -7,11 +7,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-_KDEV = (sys.executable, "-c", "from kdev.sandbox.commands import sandbox; sandbox(prog_name='kdev sandbox')")
+from tests.kubectls import kubectl
+
+_KDEV = (sys.executable, "-m", "kdev.cli", "sandbox")
 WITHIN = 120.0
 """Seconds after which a command has hung; on a busy machine the bookstore needs a third of it."""
 
@@ -26,9 +28,16 @@ class Sandbox:
         """Run ``kdev sandbox WORDS``."""
         return self._run([*_KDEV, *words], stdin)
 
-    def kubectl(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run kubectl with the sandbox's kubeconfig."""
-        return self._run(["kubectl", f"--kubeconfig={self.status()['kubeconfig']}", *words], stdin)
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Begin ``kdev sandbox WORDS``."""
+        environment = dict(self.environment)
+        return subprocess.Popen([*_KDEV, *words], env=environment, stdout=-1, stderr=-1, text=True)
+
+    def kubectl(
+        self, *words: str, stdin: str = "", which: Literal["current", "debian"] = "current"
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one of the tests' kubectls with the sandbox's kubeconfig."""
+        return self._run([kubectl(which), f"--kubeconfig={self.status()['kubeconfig']}", *words], stdin)
 
     def curl(self, *words: str) -> subprocess.CompletedProcess[str]:
         """``kdev sandbox curl`` without curl's own progress, bounded in time."""

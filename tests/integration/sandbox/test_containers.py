@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.integration.sandbox.conftest import Sandbox
+from tests.kubectls import kubectl
 
 pytestmark = pytest.mark.root
 
@@ -200,9 +201,9 @@ def test_containers_may_share_their_processes(sandbox: Sandbox) -> None:
 
 def test_a_terminal_keeps_its_output_and_its_input(sandbox: Sandbox) -> None:
     """What a program prints and what is typed both arrive whole, though one descriptor carries both ways."""
-    kubectl = f"kubectl --kubeconfig={sandbox.status()['kubeconfig']}"
+    program = f"{kubectl('current')} --kubeconfig={sandbox.status()['kubeconfig']}"
     inside = "stty -echo; echo ready; read typed; echo got $typed; tty"
-    words = f"{kubectl} -n staging exec -it deploy/payments -c payments -- sh -c '{inside}'"
+    words = f"{program} -n staging exec -it deploy/payments -c payments -- sh -c '{inside}'"
     with subprocess.Popen(["script", "-qec", words, "/dev/null"], stdin=-1, stdout=-1, text=True) as terminal:
         assert terminal.stdin is not None
         assert terminal.stdout is not None

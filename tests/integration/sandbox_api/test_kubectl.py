@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import shutil
-import subprocess
 import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kdev.sandbox.api.server import serve
+from tests.kubectls import kubectl as kubectl_program
 from tests.unit.sandbox_api.fake_node import FakeNode
 
 _WEB = """
@@ -35,24 +34,10 @@ spec:
 """
 
 
-@pytest.fixture(scope="session")
-def old_kubectl(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Unpack the kubectl 1.20 of Debian 12 without installing it."""
-    folder = tmp_path_factory.mktemp("debian")
-    subprocess.run(["apt-get", "download", "kubernetes-client"], cwd=folder, check=True, capture_output=True)
-    (package,) = folder.glob("*.deb")
-    subprocess.run(["dpkg-deb", "-x", package, folder], check=True)
-    return str(folder / "usr/bin/kubectl")
-
-
-@pytest.fixture(params=["found", "debian"])
+@pytest.fixture(params=["current", "debian"])
 def program(request: pytest.FixtureRequest) -> str:
-    """Each kubectl in turn: the machine's, which streams over WebSocket, and Debian's, which does over SPDY."""
-    if request.param == "debian":
-        return str(request.getfixturevalue("old_kubectl"))
-    found = shutil.which("kubectl")
-    assert found is not None, "these tests need a kubectl of 1.31 or newer on PATH"
-    return found
+    """Each kubectl in turn: a current one, which streams over WebSocket, and Debian's, which does over SPDY."""
+    return kubectl_program(request.param)
 
 
 class Kubectl:

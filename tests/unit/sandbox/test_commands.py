@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from kdev.errors import LocalFailure, TargetFailure, UsageFailure
 from kdev.sandbox.bookstore import bookstore
 from kdev.sandbox.commands import sandbox
+from kdev.sandbox.lifetime import start
 from kdev.sandbox.manifests import Port, Workload, names
 from kdev.sandbox.selection import choose_container, choose_pod
 from kdev.sandbox.state import State
@@ -43,6 +44,20 @@ def test_a_directory_that_others_may_read_is_refused(tmp_path: Path) -> None:
     state.directory.chmod(0o755)
     with pytest.raises(LocalFailure, match="belong to you alone"):
         state.create()
+
+
+def test_a_runtime_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
+    """XDG_RUNTIME_DIR may name a directory that a login would have made."""
+    with pytest.raises(LocalFailure, match="cannot be made"):
+        State.of("a", {"XDG_RUNTIME_DIR": str(tmp_path / "none")}).create()
+
+
+def test_up_without_root_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is made before the right to make it is known."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(LocalFailure, match="needs root"):
+        start(State.of("a", {"XDG_RUNTIME_DIR": str(tmp_path)}), pytest.fail)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sandbox_runs_as_long_as_its_lock_is_held(tmp_path: Path) -> None:
