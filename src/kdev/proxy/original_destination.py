@@ -1,6 +1,7 @@
 """Where a redirected connection was going: the application's own address."""
 
 import asyncio
+import errno
 import socket
 import struct
 import sys
@@ -25,6 +26,14 @@ def original_destination(transport: asyncio.Transport) -> Address:
         OSError: The connection was not redirected.
     """
     sock = transport.get_extra_info("socket")
+    address = _asked_of_conntrack(sock)
+    if address == sock.getsockname()[:2]:
+        # Conntrack knows this connection, but no rule led it here: whoever dials its address dials us, without end.
+        raise OSError(errno.ENOENT, "the connection was made to this very socket")
+    return address
+
+
+def _asked_of_conntrack(sock: socket.socket) -> Address:
     if sys.platform == "linux" and sock.family == socket.AF_INET6:
         raw = sock.getsockopt(socket.IPPROTO_IPV6, _SO_ORIGINAL_DST, _SOCKADDR_IN6.size)
         port, address = _SOCKADDR_IN6.unpack(raw)
