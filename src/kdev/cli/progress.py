@@ -3,11 +3,13 @@
 import asyncio
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, TextIO
 
 import msgspec
 
 from kdev.cli.live_lines import LiveLines, Traffic
+from kdev.errors import Failure
 from kdev.session import news
 
 if TYPE_CHECKING:
@@ -26,6 +28,12 @@ def choose(progress: str) -> news.Tell:
     if progress == "auto" and sys.stderr.isatty():
         return Terminal()
     return Plain()
+
+
+def tell_failure(failure: Failure) -> None:
+    """Tell a failure as the last of the JSON lines."""
+    fields = {"type": "failure", **asdict(failure.explanation), "exit_code": int(failure.exit_code)}
+    _write(sys.stderr, msgspec.json.encode(fields).decode())
 
 
 def _json(item: news.News) -> None:

@@ -14,7 +14,7 @@ import msgspec
 from kdev.cli import progress as reporting
 from kdev.cli.local_process import LocalProcess
 from kdev.cli.values import parse_duration, parse_share
-from kdev.errors import ExitCode, UsageFailure
+from kdev.errors import ExitCode, Failure, UsageFailure
 from kdev.kube.agent_container import AGENT_IMAGE
 from kdev.kube.api import Api
 from kdev.kube.kubeconfig import Selection, read_kubeconfig
@@ -126,7 +126,13 @@ async def _session(selection: Selection, wish: Wish, progress: str, output: str)
     async with Api(selection) as api:
         session = Session(api, wish, reporting.choose(progress), local.start if wish.command else None)
         with local.signals(session):
-            counts = await session.run()
+            try:
+                counts = await session.run()
+            except Failure as failure:
+                if progress != "json":
+                    raise
+                reporting.tell_failure(failure)
+                return failure.exit_code
     if output == "json":
         click.echo(msgspec.json.encode(counts))
     return ExitCode.OK if session.exit_code is None else session.exit_code

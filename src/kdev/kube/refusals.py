@@ -12,6 +12,9 @@ from kdev.kube.objects import Status
 _SEEN_MAX = 1000
 """Characters of somebody else's words that are repeated: a Status message is a few lines, an HTML page is not."""
 
+_GATEWAY = (502, 503, 504)
+"""What a load balancer answers for an API server that is down for a moment, in its own words."""
+
 _FORBIDDEN = re.compile(
     r'cannot (?P<verb>\S+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"'
     r'(?: in the namespace "(?P<namespace>[^"]+)")?'
@@ -45,19 +48,37 @@ def refusal(code: int, body: bytes, question: Question) -> Failure | NotFound:
         return _unauthorised(status.message if status else "", question)
     if code == 403 and (status is None or status.kind == "Status"):
         return forbidden(status.message if status else _text(body), question)
+    if code in _GATEWAY:
+        return _failing(f"HTTP {code}: {status.message if status else _text(body)}", question)
     if status is None or status.kind != "Status":
         return not_kubernetes(f"HTTP {code}: {_text(body)}", question)
     if code == 404:
         return NotFound(status.message)
+    return _refused(code, status, question)
+
+
+def _refused(code: int, status: Status, question: Question) -> ClusterFailure:
+    seen = f"HTTP {code} {status.reason}: {status.message[:_SEEN_MAX]}".strip()
     if code == 429:
         return ClusterFailure(
             "cluster-busy", "The API server has too much to do", seen=status.message, advice="try again in a minute"
         )
+    if code >= 500:
+        return _failing(seen, question)
     return ClusterFailure(
         "cluster-refused",
         f"The API server refused to {question.what}",
-        seen=f"HTTP {code} {status.reason}: {status.message[:_SEEN_MAX]}".strip(),
+        seen=seen,
         advice="if this is an admission policy of your platform team, ask them to admit kdev's agent",
+    )
+
+
+def _failing(seen: str, question: Question) -> ClusterFailure:
+    return ClusterFailure(
+        "cluster-failing",
+        f"The API server failed to {question.what}",
+        seen=seen,
+        advice="try again; if it stays, tell whoever runs the cluster",
     )
 
 

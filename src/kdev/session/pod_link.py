@@ -37,7 +37,7 @@ _FIRST_DELAY, _LAST_DELAY = 0.05, 0.1
 _FIRST_BACK_OFF, _LAST_BACK_OFF = 0.25, 5.0
 """Seconds between two attempts to reach an agent that was there before."""
 
-_PASSING = frozenset(("agent-hung-up", "cluster-unreachable", "cluster-refused", "cluster-busy"))
+_PASSING = frozenset(("agent-hung-up", "cluster-unreachable", "cluster-refused", "cluster-busy", "cluster-failing"))
 """References of failures that another attempt may not meet again."""
 
 

@@ -82,12 +82,18 @@ class ReplayConnection(asyncio.Protocol):
         self._listener.connected(self)
 
     def data_received(self, data: bytes) -> None:
-        """Read the answer along."""
+        """Read the answer along; what the process says in a conversation after an upgrade is dropped unread."""
+        if self._responses.switched:
+            return
         self._responses.feed(data)
         while piece := self._responses.next():
             self._passed(piece)
-        if self._responses.raw or self._responses.switched:
-            # Not HTTP any more, or not readable: nothing can be sent behind it.
+        if self._responses.switched:
+            # What is still being sent is the client's side of the conversation; no request can follow it.
+            self._closes = True
+            self._close_if_done()
+        elif self._responses.raw:
+            # Not readable: nothing can be sent behind it.
             self._end_of_answer()
             self._transport.close()
         elif self._request is None:

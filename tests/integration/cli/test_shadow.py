@@ -102,6 +102,14 @@ async def test_a_missing_target(kdev: Kdev) -> None:
     assert not kdev.cluster.patches
 
 
+async def test_a_failure_among_json_lines(kdev: Kdev) -> None:
+    """With JSON lines a failure is one, too."""
+    code, _, err = await kdev.run("shadow", "deploy/chekout", "--progress", "json")
+    failure = json.loads(err.splitlines()[-1])
+    assert (code, failure["type"], failure["reference"]) == (4, "failure", "target-not-found")
+    assert (failure["advice"], failure["exit_code"]) == ("did you mean deploy/checkout?", 4)
+
+
 async def test_an_undeclared_port(kdev: Kdev) -> None:
     """A port that the target does not declare ends with exit code 2 and the declared ones."""
     code, _, err = await kdev.run("shadow", "deploy/checkout", "--port", "9999")

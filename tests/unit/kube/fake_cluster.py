@@ -45,6 +45,7 @@ class FakeCluster:
         agent: The loopback port that stands in for every agent's.
         agent_state: The state of every ephemeral container.
         logs: What each container has written.
+        asked: Released for every request that ``answer`` answers.
         requests: (method, path with query) of everything that was asked.
     """
 
@@ -53,6 +54,7 @@ class FakeCluster:
     denied: set[tuple[str, str]] = field(default_factory=set)
     admission: str = ""
     answer: tuple[int, bytes] | None = None
+    asked: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
     token: str = ""
     ports: dict[int, int] = field(default_factory=dict)
     agent: int = 1
@@ -101,6 +103,7 @@ class FakeCluster:
         """Answer one request."""
         self.requests.append((request.method, str(request.rel_url)))
         if self.answer is not None:
+            self.asked.release()
             return web.Response(status=self.answer[0], body=self.answer[1])
         if self.token and request.headers.get("authorization") != f"Bearer {self.token}":
             return status(401, "Unauthorized", "Unauthorized")

@@ -204,7 +204,28 @@ async def test_a_pod_that_joins(
     assert len([message for message in agent.told if isinstance(message, Detach)]) == 2
 
 
-async def test_an_api_server_that_dies(
+async def test_an_api_server_that_dies(cluster: FakeCluster, agent: FakeAgent, local_port: int, tmp_path: Path) -> None:
+    """When the API server dies with the tunnel that leads through it, the session waits, and goes on with the agent."""
+    watched = Watched(cluster, tmp_path, wish(local_port))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(watched.run())
+        await watched.until(news.Ready)
+        cluster.answer = (503, b'{"kind": "Status", "message": "etcdserver: leader changed"}')
+        asked = cluster.asked
+        agent.tunnels[-1].close()
+        async with asyncio.timeout(10):
+            await asked.acquire()
+            await asked.acquire()
+        cluster.answer = None
+        await watched.until(news.Ready, times=2)
+        watched.session.stop("enough")
+    assert len(cluster.patches) == 1
+    assert any(
+        isinstance(item, news.Warned) and "The tunnel to checkout-1 broke" in item.text for item in watched.items
+    )
+
+
+async def test_credentials_that_expire(
     cluster: FakeCluster, agent: FakeAgent, local_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Credentials that expire are told once, and only new pods have to wait."""
