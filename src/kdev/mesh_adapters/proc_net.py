@@ -33,7 +33,13 @@ def _listeners(table: str) -> Iterator[Listener]:
 
 
 def _address(digits: str) -> Address:
-    """Read an address: 32-bit words in network order, each printed as a number of the machine's byte order."""
+    """Read an address: 32-bit words in network order, each printed as a number of the machine's byte order.
+
+    An IPv4 address on a socket for both families (``::ffff:127.0.0.1``, as gRPC and Java bind) is an IPv4 address.
+    """
     words = (int(digits[place : place + 8], 16) for place in range(0, len(digits), 8))
     packed = b"".join(word.to_bytes(4, sys.byteorder) for word in words)
-    return IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)
+    if len(packed) == 4:
+        return IPv4Address(packed)
+    address = IPv6Address(packed)
+    return address.ipv4_mapped or address

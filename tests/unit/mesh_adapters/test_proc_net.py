@@ -32,6 +32,12 @@ def test_listening_sockets_are_read() -> None:
     }
 
 
+def test_an_ipv4_address_on_a_socket_for_both_families_is_one() -> None:
+    """A gRPC or Java server bound to 127.0.0.1 listens there, although its socket is in the table of IPv6."""
+    line = "   0: 0000000000000000FFFF00000100007F:2382 00000000000000000000000000000000:0000 0A 0:0 0:0 0 1000 0 1"
+    assert parse_listeners(f"header\n{line}") == {Listener(ip_address("127.0.0.1"), 9090, 1000)}
+
+
 def test_an_empty_table_has_no_listeners() -> None:
     """A namespace without sockets, or without IPv6."""
     assert parse_listeners(TCP.splitlines()[0], "") == frozenset()
