@@ -222,6 +222,23 @@ async def test_an_answer_that_ends_http_ends_the_connection(
             one.close()
 
 
+async def test_a_conversation_after_an_upgrade_is_played_to_its_end(serving, server: LocalServer) -> None:
+    """What the client says behind its upgrade reaches a process that has switched; what that says is dropped."""
+    async with serving(server.port) as laptop:
+        agent = laptop.open(form=StreamForm.RECORDS)
+        agent.stream.write(encode_records(GET, last=False))
+        reader, writer = await server.connection()
+        await answer((reader, writer), GET, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\nhello")
+        assert (await laptop.answered.get()).status == 101
+        for message in (b"first", b"second"):
+            agent.stream.write(encode_records(message, last=False))
+            assert await reader.readexactly(len(message)) == message
+            writer.write(b"echo")
+        agent.stream.write(encode_records(b"", last=True))
+        assert await reader.read() == b""
+        writer.close()
+
+
 async def test_nobody_listening_refuses_the_stream(serving, server: LocalServer) -> None:
     """The agent learns it at once and counts the copies as dropped."""
     await server.stop()
