@@ -139,7 +139,8 @@ class FirstBytes:
         self._stop_patience()
         connection = self._connection
         pod = self._pod or connection.connect_pod(self)
-        matched = match_connection(connection.context.current(), connection.port)
+        silent = self._client_ended and not self._from_client  # a health probe, which belongs to the pod
+        matched = None if silent else match_connection(connection.context.current(), connection.port)
         if matched is not None and matched.session.mode is Mode.STEAL:
             StealingRoute(connection, pod, matched).begin(self._from_client, self._from_pod)
         else:

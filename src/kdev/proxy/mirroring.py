@@ -180,18 +180,23 @@ class RequestCopies:
 
 
 class ConnectionCopy:
-    """The copy of a whole connection that is not HTTP: the client's bytes, as they are."""
+    """The copy of a whole connection that is not HTTP: the client's bytes, as they are.
 
-    __slots__ = ("_matched", "_stream")
+    It begins with the first of them: a connection on which the client says nothing is a health probe's, or a port
+    scan's, and would only puzzle the process.
+    """
+
+    __slots__ = ("_begun", "_matched", "_stream")
 
     def __init__(self, matched: Matched) -> None:
         self._matched = matched
-        self._stream = _open(matched, StreamForm.RAW)
-        if self._stream is None:
-            matched.report(Outcome.DROPPED, "no process to copy to")
+        self._stream: _CopyStream | None = None
+        self._begun = False
 
     def write(self, data: bytes) -> None:
         """Copy bytes; once some find no room, the copy is over: what follows would make no sense without them."""
+        if not self._begun:
+            self._begin()
         stream = self._stream
         if stream is None or stream.transport is None:
             return
@@ -208,7 +213,8 @@ class ConnectionCopy:
         """The client has sent all; the process may still be talking."""
         if self._stream is not None and self._stream.transport is not None and not self._stream.lost:
             half_close(self._stream.transport)
-        self._matched.report(Outcome.MIRRORED)
+        if self._begun:
+            self._matched.report(Outcome.MIRRORED)
 
     def close(self, *, complete: bool) -> None:
         """The client's connection is gone: so is the copy's."""
@@ -217,8 +223,15 @@ class ConnectionCopy:
                 self._stream.transport.close()
             else:
                 reset(self._stream.transport)
-        self._matched.report(Outcome.MIRRORED)
+        if self._begun:
+            self._matched.report(Outcome.MIRRORED)
         self._stream = None
+
+    def _begin(self) -> None:
+        self._begun = True
+        self._stream = _open(self._matched, StreamForm.RAW)
+        if self._stream is None:
+            self._matched.report(Outcome.DROPPED, "no process to copy to")
 
     def _stop(self, detail: str) -> None:
         self._stream = None

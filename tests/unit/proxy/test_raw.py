@@ -124,6 +124,17 @@ async def test_a_whole_connection_is_mirrored_by_its_port() -> None:
         writer.close()
 
 
+@pytest.mark.parametrize("mode", Mode)
+async def test_a_connection_on_which_nothing_is_said_stays_on_the_pod(mode: Mode) -> None:
+    """A health probe that only connects is none of the process's business."""
+    async with staged(everything(mode), app=greeting(b""), process=silent) as stage:
+        reader, writer = await stage.connect()
+        half_close(writer.transport)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert (stage.outcomes, stage.session.forms) == ([], [])
+        writer.close()
+
+
 async def test_half_close_reaches_the_pod_and_the_answer_the_client() -> None:
     """A server may answer after the client has said that it is done."""
 
