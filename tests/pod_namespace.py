@@ -115,7 +115,7 @@ class PodNamespace:
     ) -> subprocess.Popen[bytes]:
         """Start the laptop's side as a process of its own, and wait until the agent says that it is ready."""
         told = json.dumps({"key": bytes(key).hex(), "shadow": _plain(shadow), "ports": dict(ports), "port": port})
-        return self.start(sys.executable, "-m", "tests.bare_laptop", told, ready=b"ready")
+        return self.start(sys.executable, "-m", "tests.bare_laptop", told, ready=b"ready {")
 
     def _started(
         self, command: Sequence[str], ready: bytes = b"", environment: Mapping[str, str] | None = None

@@ -44,11 +44,13 @@ async def _tell(owner: str, writer: asyncio.StreamWriter) -> None:
 
 
 async def _ask_holder() -> str:
-    try:
-        async with asyncio.timeout(_ANSWERS_WITHIN):
-            reader, writer = await asyncio.open_unix_connection(_NAME)
-            answer = await reader.read(_OWNER_MAX)
-            writer.close()
-    except (OSError, TimeoutError):
-        return "its agent does not answer"
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as question:
+        question.setblocking(False)
+        try:
+            async with asyncio.timeout(_ANSWERS_WITHIN):
+                await loop.sock_connect(question, _NAME)
+                answer = await loop.sock_recv(question, _OWNER_MAX)
+        except (OSError, TimeoutError):
+            return "its agent does not answer"
     return answer.decode(errors="replace")

@@ -72,8 +72,6 @@ async def _hear(control: Control, shadowing: TunnelShadowing) -> Outcome:
                     shadowing.listening = frozenset(ports)
                 case Detach():
                     return Outcome.DETACHED
-                case Shadow():
-                    pass  # said again after a break: what was asked for at the session's begin still holds
     except (ConnectionError, RemoteProtocolError):
         return Outcome.LOST
     return Outcome.LOST

@@ -40,6 +40,12 @@ class Laptops:
         self._settings = settings
         self._key = key
         self._arrived: asyncio.Queue[Laptop] = asyncio.Queue()
+        self.server: asyncio.Server | None = None
+
+    def close_door(self) -> None:
+        """Let nobody in any more; who is in stays."""
+        if self.server is not None:
+            self.server.close()
 
     async def next(self) -> Laptop:
         """Wait for the next one; the one before is then of no more use."""
@@ -86,5 +92,8 @@ async def open_door(settings: Settings) -> AsyncIterator[Laptops]:
             advice="run the same command again: kdev chooses another port",
         ) from error
     _log.info("public key %s", bytes(key.verify_key).hex())
-    async with server:
+    laptops.server = server
+    try:
         yield laptops
+    finally:
+        laptops.close_door()

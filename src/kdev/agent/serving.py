@@ -117,7 +117,7 @@ class _Session:
         while True:
             event = await _first_of(
                 converse(laptop, shadowing, self._reporting, tap.mesh),
-                self._laptops.next(),
+                self._successor(),
                 self._stopped(),
                 tap.stuck(),
             )
@@ -128,6 +128,18 @@ class _Session:
             laptop.tunnel.close()
             self._laptop = laptop = event
 
+    async def _successor(self) -> Laptop:
+        """Wait for the laptop to come again; what it asks for was granted at the session's begin."""
+        while True:
+            laptop = await self._laptops.next()
+            try:
+                await requested(laptop)
+            except AgentFailure as failure:
+                _log.warning("a laptop came and went: %s", failure)
+                laptop.tunnel.close()
+            else:
+                return laptop
+
     async def _stopped(self) -> str:
         await self._stop.wait()
         return "the pod is ending"
@@ -136,25 +148,31 @@ class _Session:
         _log.warning("the tunnel is lost: every request is served by the pod")
         try:
             async with asyncio.timeout(LAPTOP_AWAY_AT_MOST):
-                return await self._laptops.next()
+                return await self._successor()
         except TimeoutError:
             return f"the laptop was away for {LAPTOP_AWAY_AT_MOST:g} s"
 
     async def _hand_back(self, splice: Splice, reason: str) -> None:
         """Have the clients leave; tell the laptop when nothing of it is needed any more; serve the rest to its end."""
+        self._laptops.close_door()
         splice.drain()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(HAND_BACK_WITHIN):
-                await splice.connections.none_left()
         if self._laptop is not None:
-            with contextlib.suppress(ConnectionError):
-                self._laptop.control.post(self._reporting.counts())
-                self._laptop.control.post(Ended(reason=reason))
-                self._laptop.control.close()
+            await _release(self._laptop, Ended(reason=reason), self._reporting)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SERVE_ON_AT_MOST):
                 await _none_left(splice)
         splice.connections.abort()
+
+
+async def _release(laptop: Laptop, ended: Ended, reporting: Reporting) -> None:
+    """Tell the laptop that it may go, once the streams are at their end that are in flight to its process."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(HAND_BACK_WITHIN):
+            await laptop.tunnel.idle()
+    with contextlib.suppress(ConnectionError):
+        laptop.control.post(reporting.counts())
+        laptop.control.post(ended)
+        laptop.control.close()
 
 
 async def _none_left(splice: Splice) -> None:

@@ -10,7 +10,6 @@ resets it; a packet that is no SYN matches nothing and is left alone for good.
 """
 
 import asyncio
-import dataclasses
 import errno
 import logging
 import secrets
@@ -61,8 +60,8 @@ TABLE = Table(TableFamily.INET, "kdev")
 _PRIORITY = -101
 """One before NF_IP_PRI_NAT_DST (-100), where every mesh's and iptables' nat chains are."""
 
-_OUTPUT = Chain(TABLE, "output", Base(ChainType.NAT, Hook.OUTPUT, _PRIORITY))
-_PREROUTING = Chain(TABLE, "prerouting", Base(ChainType.NAT, Hook.PREROUTING, _PRIORITY))
+_OUTPUT = Base(ChainType.NAT, Hook.OUTPUT, _PRIORITY)
+_PREROUTING = Base(ChainType.NAT, Hook.PREROUTING, _PRIORITY)
 
 _LIFETIME = 2000
 """Milliseconds that ports stay tapped without a refresh; well below Envoy's and Istio's connect timeout of 10 s."""
@@ -114,20 +113,19 @@ class Tap:
     def drop(self) -> None:
         """Lead no more connections here; may be called from any thread, and again.
 
-        Connections that are here stay, and need a nat chain for it: without any in the namespace the kernel translates
-        addresses no more, and their next packet would be reset. So in the same transaction an empty chain takes the
-        table's place until ``close``; another agent may raise its tap meanwhile.
+        Connections that are here stay, and need a redirecting rule for it: the kernel tracks connections, and so
+        translates their addresses, only while some rule of the namespace asks for it. So in the same transaction an
+        equal table without ports takes this one's place until ``close``; another agent may raise its tap meanwhile.
         """
         if self._netlink is None or self._table is not TABLE:
             return
-        table = Table(TABLE.family, f"{TABLE.name}-{secrets.token_hex(4)}")
-        kept = [dataclasses.replace(chain, table=table) for chain in _chains(self._hops).values()]
+        kept = Table(TABLE.family, f"{TABLE.name}-{secrets.token_hex(4)}")
         try:
-            self._netlink.commit(add_table(table, owner=self._owned), *map(add_chain, kept), delete_table(TABLE))
+            self._netlink.commit(*self._requests(kept, ports=()), delete_table(TABLE))
         except OSError as error:
-            _log.warning("no chain could be kept for the connections that are here: %s", error)
+            _log.warning("no rule could be kept for the connections that are here: %s", error)
             self.close()
-        self._table = table
+        self._table = kept
 
     def close(self) -> None:
         """Remove the table; may be called from any thread, and again."""
@@ -150,7 +148,7 @@ class Tap:
         if self._netlink is None or self._table is not TABLE:
             raise _refused("the tap is down")
         try:
-            self._netlink.commit(*replace_elements(_ports(owned=self._owned), sorted(wanted)))
+            self._netlink.commit(*replace_elements(_set_of(TABLE, owned=self._owned), sorted(wanted)))
         except OSError as error:
             raise _refused(str(error)) from error
         self._ports = wanted
@@ -167,7 +165,9 @@ class Tap:
 
     def _raise(self, netlink: NfTables) -> None:
         try:
-            netlink.commit(*_requests(self._hops, self._ports, self._listener_port, owned=self._owned))
+            # A table without owner may remain from an agent that was killed: deleting it makes a clean start.
+            clean = add_table(TABLE), delete_table(TABLE)
+            netlink.commit(*clean, *self._requests(TABLE, self._ports))
         except NetlinkError as error:
             # What a kernel without owners answers to the unknown flag of the table.
             if not self._owned or error.errno not in {errno.EINVAL, errno.EOPNOTSUPP}:
@@ -175,28 +175,25 @@ class Tap:
             self._owned = False
             self._raise(netlink)
 
-
-def _requests(hops: tuple[Hop, ...], ports: frozenset[int], listener_port: int, *, owned: bool) -> list[Request]:
-    a_set = _ports(owned=owned)
-    chains = _chains(hops)
-    # A table without owner may remain from an agent that was killed: adding and deleting it makes a clean start.
-    clean = [add_table(TABLE), delete_table(TABLE), add_table(TABLE, owner=owned)]
-    rules = [add_rule(chains[hop.local], *_parts(hop), redirect(listener_port)) for hop in hops]
-    return [
-        *clean,
-        add_set(a_set, identifier=1),
-        *map(add_chain, chains.values()),
-        *rules,
-        add_elements(a_set, sorted(ports)),
-    ]
-
-
-def _chains(hops: Iterable[Hop]) -> dict[bool, Chain]:
-    return {hop.local: _OUTPUT if hop.local else _PREROUTING for hop in hops}
+    def _requests(self, table: Table, ports: Iterable[int]) -> list[Request]:
+        a_set = _set_of(table, owned=self._owned)
+        chains = {
+            hop.local: Chain(table, "output", _OUTPUT) if hop.local else Chain(table, "prerouting", _PREROUTING)
+            for hop in self._hops
+        }
+        rules = [add_rule(chains[hop.local], *_parts(hop), redirect(self._listener_port)) for hop in self._hops]
+        elements = [add_elements(a_set, sorted(ports))] if ports else []
+        return [
+            add_table(table, owner=self._owned),
+            add_set(a_set, identifier=1),
+            *map(add_chain, chains.values()),
+            *rules,
+            *elements,
+        ]
 
 
-def _ports(*, owned: bool) -> Set:
-    return Set(TABLE, "ports", KeyType.TCP_PORT, timeout=None if owned else _LIFETIME)
+def _set_of(table: Table, *, owned: bool) -> Set:
+    return Set(table, "ports", KeyType.TCP_PORT, timeout=None if owned else _LIFETIME)
 
 
 def _parts(hop: Hop) -> list[Part]:
@@ -232,7 +229,7 @@ def _taken() -> AgentFailure:
         "tap-taken",
         "Another agent holds the tap of this pod",
         seen="the nf_tables table inet kdev belongs to another socket",
-        advice="see who shadows this pod with 'kubectl describe pod' (Events of kdev), and try again when they have ended",
+        advice="see who shadows this pod in the events of 'kubectl describe pod', and try again when they have ended",
     )
 
 

@@ -100,7 +100,12 @@ async def tapped(
         group.create_task(nudge.run())
         stack.callback(nudge.stop)
         stack.callback(keeping.cancel)
-        watchdog = stack.enter_context(Watchdog(tap.drop))
+
+        def drop() -> None:
+            nudge.drop()
+            tap.drop()
+
+        watchdog = stack.enter_context(Watchdog(drop))
         yield Tapped(mesh, tap, watchdog, nudge)
 
 
