@@ -47,4 +47,5 @@ async def main(told: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(json.loads(sys.argv[1])))
+    said = json.loads(sys.argv[1])
+    (uvloop.run if said["loop"] == "uvloop" else asyncio.run)(main(said))

@@ -101,20 +101,23 @@ class PodNamespace:
                 return
         raise AssertionError(f"nobody connects to {address}:{port}")
 
-    def agent(self, key: SigningKey, *, port: int = 15990) -> subprocess.Popen[bytes]:
+    def agent(self, key: SigningKey, *, port: int = 15990, loop: str = "uvloop") -> subprocess.Popen[bytes]:
         """Start the agent, ready for one laptop with this key, with the capabilities that its container has."""
+        program = ("-m", "kdev.agent") if loop == "uvloop" else ("-c", _AGENT_ON_ASYNCIO)
         settings = Settings("test", bytes(key.verify_key), "tests@here", port)
         capabilities = "-all,+net_admin,+setuid,+setgid"
         return self.start(
-            "setpriv", f"--bounding-set={capabilities}", "--no-new-privs", sys.executable, "-m", "kdev.agent",
+            "setpriv", f"--bounding-set={capabilities}", "--no-new-privs", sys.executable, *program,
             ready=b"public key", environment=settings.environment(),
         )  # fmt: skip
 
     def laptop(
-        self, key: SigningKey, shadow: Shadow, ports: Mapping[int, int], *, port: int = 15990
+        self, key: SigningKey, shadow: Shadow, ports: Mapping[int, int], *, port: int = 15990, loop: str = "uvloop"
     ) -> subprocess.Popen[bytes]:
         """Start the laptop's side as a process of its own, and wait until the agent says that it is ready."""
-        told = json.dumps({"key": bytes(key).hex(), "shadow": _plain(shadow), "ports": dict(ports), "port": port})
+        told = json.dumps(
+            {"key": bytes(key).hex(), "shadow": _plain(shadow), "ports": dict(ports), "port": port, "loop": loop}
+        )
         return self.start(sys.executable, "-m", "tests.bare_laptop", told, ready=b"ready {")
 
     def _started(
@@ -143,6 +146,9 @@ while True:
         assert time.monotonic() < deadline
         time.sleep(0.02)
 """
+_AGENT_ON_ASYNCIO = (
+    "import asyncio, sys, uvloop; uvloop.run = asyncio.run; import kdev.agent.__main__ as agent; sys.exit(agent.main())"
+)
 _HOLD = "import sys; print('held', flush=True); sys.stdin.read()"
 _NGINX = """
 daemon off; worker_processes 1; pid {folder}/pid; user root;
