@@ -119,6 +119,12 @@ class Connection:
         self._replies = 0
         return data
 
+    def frames_to_send(self) -> list[bytes | memoryview]:
+        """As ``data_to_send``, in parts that have not been joined: for much at once."""
+        frames, self.out[:] = self.out[:], ()
+        self._replies = 0
+        return frames
+
     def ended(self, stream: Stream) -> None:
         """A stream tells that one of its directions, or with ``gone`` both, have come to an end."""
         if stream.gone or (stream.local_ended and stream.remote_ended):
