@@ -64,6 +64,7 @@ class PodLink:
         self._tunnel: Tunnel | None = None
         self._control: ControlChannel[FromLaptop, FromAgent] | None = None
         self._ended = asyncio.Event()
+        self._over = asyncio.Event()
         self._agent_key: bytes | None = None
 
     @property
@@ -139,6 +140,7 @@ class PodLink:
             Failure: The agent refuses, gets no tap up, or says what is not understood.
         """
         assert self._tunnel is not None
+        self._over.clear()
         try:
             async with asyncio.timeout(ATTACH_TIMEOUT) as until_ready:
                 await self._converse(self._tunnel, heard, until_ready)
@@ -158,6 +160,7 @@ class PodLink:
         finally:
             self._control = None
             self._tunnel.close()
+            self._over.set()
 
     def tell_listening(self, ports: tuple[int, ...]) -> None:
         """Tell the agent which of its ports have a local process; without a tunnel it assumes none."""
@@ -166,16 +169,17 @@ class PodLink:
                 self._control.post(Listening(ports=ports))
 
     async def detach(self, reason: str) -> bool:
-        """Ask the agent to hand everything back; return whether it said that it has."""
+        """Ask the agent to hand everything back; return whether it said that it has.
+
+        An agent that refuses the session, or whose tunnel breaks meanwhile, is not waited for.
+        """
         if self._control is None:
             return False
-        try:
+        with suppress(ConnectionError, TimeoutError):
             self._control.post(Detach(reason=reason))
             async with asyncio.timeout(DETACH_TIMEOUT):
-                await self._ended.wait()
-        except (ConnectionError, TimeoutError):
-            return self._ended.is_set()
-        return True
+                await self._over.wait()
+        return self._ended.is_set()
 
     def close(self) -> None:
         """End the tunnel, if there is one."""
@@ -243,6 +247,7 @@ class PodLink:
                         until_ready.reschedule(None)
                     case Ended():
                         self._ended.set()
+                        self._over.set()
                 heard(message)
 
     def _logs(self) -> str:

@@ -69,6 +69,7 @@ class Pods:
         self._joining: set[str] = set()
         self._placed: Counter[str] = Counter()
         self._begun: set[str] = set()
+        self._tapped: set[str] = set()
         self._steps: dict[str, news.StepTimer] = {}
         self._listening: tuple[int, ...] = ()
         for pod in plan.resolved.pods:
@@ -121,7 +122,7 @@ class Pods:
         """End what was begun in a pod."""
         link = self._links[name]
         if link.tunnelled:
-            with news.StepTimer(self._tell, f"Hand {name} back") as timer:
+            with news.StepTimer(self._tell, f"Hand {name} back", part=name not in self._tapped) as timer:
                 if not await link.detach(reason):
                     timer.end("the agent did not answer; it ends by itself")
         if name in self._begun:
@@ -149,6 +150,7 @@ class Pods:
             await link.place(new_agent(self._plan, bytes(self._key.verify_key)))
             timer.end(link.agent.container)
         self._begun.add(pod)
+        self._tapped.discard(pod)
         self._post(lifecycle.Placed(pod))
         await self._audit(link, "ShadowBegan")
 
@@ -171,6 +173,7 @@ class Pods:
             if isinstance(message, Ready):
                 step.end(f"mesh: {message.mesh}")
                 self._joining.discard(pod)
+                self._tapped.add(pod)
                 self._post(lifecycle.Attached(pod))
                 link.tell_listening(self._listening)
             self._heard.hear(pod, message)

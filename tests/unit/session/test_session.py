@@ -11,6 +11,7 @@ from kdev.kube.targets import parse_target
 from kdev.session import following, news
 from kdev.session.developer_process import LocalProcess
 from kdev.session.plan import Wish
+from kdev.session.pod_link import DETACH_TIMEOUT
 from kdev.session.runner import Session
 from kdev.tunnel.messages import Counts, Detach, Mode, Refusal, Shadow
 from tests.unit.kube.fake_cluster import FakeCluster, pod_object
@@ -257,6 +258,15 @@ async def test_one_of_two_pods_refuses(cluster: FakeCluster, agent: FakeAgent, l
     (summary,) = [item for item in watched.items if isinstance(item, news.Summary)]
     assert summary.reason == ""
     assert [event["reason"] for event in cluster.events].count("ShadowEnded") == 2
+
+
+async def test_both_pods_refuse(cluster: FakeCluster, agent: FakeAgent, local_port: int, tmp_path: Path) -> None:
+    """An agent that refuses while it is asked to hand back is not waited for."""
+    cluster.add_pod(pod_object("checkout-2"))
+    agent.refusing = {"checkout-1", "checkout-2"}
+    async with asyncio.timeout(DETACH_TIMEOUT / 2):
+        failure = await _failure(Watched(cluster, tmp_path, wish(local_port)))
+    assert failure.explanation.cause == "Bob shadows it"
 
 
 async def test_nobody_listens_locally(cluster: FakeCluster, agent: FakeAgent, tmp_path: Path) -> None:
