@@ -129,11 +129,12 @@ async def test_bad_writes_are_refused(cluster: Cluster, path: str, body: Any, co
 async def test_server_side_apply_and_foreign_formats_are_refused(cluster: Cluster):
     """What the sandbox does not read is 415, with what it does read."""
     await cluster.pod()
-    async with cluster.session.patch(
-        f"{_PODS}/web", data="{}", headers={"Content-Type": "application/apply-patch+yaml"}
-    ) as answer:
-        assert answer.status == 415
-        assert "application/strategic-merge-patch+json" in (await answer.json())["message"]
+    for name in ("web", "not-yet-there"):
+        async with cluster.session.patch(
+            f"{_PODS}/{name}", data="{}", headers={"Content-Type": "application/apply-patch+yaml"}
+        ) as answer:
+            assert answer.status == 415
+            assert "application/strategic-merge-patch+json" in (await answer.json())["message"]
     code, _ = await cluster.call("GET", _PODS, headers={"Accept": "application/vnd.kubernetes.protobuf"})
     assert code == 406
 

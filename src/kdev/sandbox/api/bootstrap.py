@@ -12,6 +12,7 @@ from kdev.sandbox.api import resources
 from kdev.sandbox.api.resources import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
+    ENDPOINT_SLICES,
     ENDPOINTS,
     NAMESPACES,
     NODES,
@@ -52,6 +53,7 @@ def fill(store: Store, service_network: str, reached_at: tuple[str, int]) -> Non
     store.create(NODES, _node())
     store.create(SERVICES, _api_service(service_network))
     store.create(ENDPOINTS, _api_endpoints(*reached_at))
+    store.create(ENDPOINT_SLICES, _api_endpoint_slice(*reached_at))
     for name, rules in _ROLES.items():
         _create(store, CLUSTER_ROLES, name, {"rules": rules})
     for name, groups in _BINDINGS.items():
@@ -77,6 +79,9 @@ def _api_service(network: str) -> Object:
         "clusterIPs": [address],
         "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": API_PORT}],
         "sessionAffinity": "None",
+        "internalTrafficPolicy": "Cluster",
+        "ipFamilies": ["IPv4"],
+        "ipFamilyPolicy": "SingleStack",
     }
     return {"apiVersion": "v1", "kind": "Service", "metadata": _API_META, "spec": spec, "status": {"loadBalancer": {}}}
 
@@ -84,6 +89,17 @@ def _api_service(network: str) -> Object:
 def _api_endpoints(address: str, port: int) -> Object:
     subset = {"addresses": [{"ip": address}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}
     return {"apiVersion": "v1", "kind": "Endpoints", "metadata": _API_META, "subsets": [subset]}
+
+
+def _api_endpoint_slice(address: str, port: int) -> Object:
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": _API_META | {"labels": {"kubernetes.io/service-name": "kubernetes"}},
+        "addressType": "IPv4",
+        "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+    }
 
 
 def _create(store: Store, resource: Resource, name: str, rest: Object) -> None:

@@ -57,10 +57,8 @@ def patched(current: Object, body: bytes, content_type: str) -> Any:
     """The result of a patch of any of the three formats.
 
     Raises:
-        Refusal: 415 for others, server-side apply among them; 400 or 422 for a patch that does not fit.
+        Refusal: 400 or 422 for a patch that does not fit.
     """
-    if content_type not in _PATCHES:
-        raise statuses.unsupported_media_type(_PATCHES)
     patch = _json(body)
     if content_type == "application/json-patch+json":
         if not isinstance(patch, list):
@@ -95,7 +93,13 @@ class Writes:
         return _view(info, self._registry.replace(info.resource, info.subresource, old, body, options))
 
     def patch(self, info: RequestInfo, body: bytes, content_type: str, options: WriteOptions) -> Object:
-        """PATCH of an object or of a part of it."""
+        """PATCH of an object or of a part of it.
+
+        Raises:
+            Refusal: 415, server-side apply among others; asked first, as that one may be about to create the object.
+        """
+        if content_type not in _PATCHES:
+            raise statuses.unsupported_media_type(_PATCHES)
         old = self._store.get(info.resource, info.namespace, info.name)
         new = patched(_view(info, old), body, content_type)
         return _view(info, self._registry.replace(info.resource, info.subresource, old, new, options))
