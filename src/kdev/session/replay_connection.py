@@ -85,9 +85,12 @@ class ReplayConnection(asyncio.Protocol):
         """Read the answer along; what the process says in a conversation after an upgrade is dropped unread."""
         if self._responses.switched:
             return
-        self._responses.feed(data)
-        while piece := self._responses.next():
+        if (piece := self._responses.whole(data)) is not None:
             self._passed(piece)
+        else:
+            self._responses.feed(data)
+            while piece := self._responses.next():
+                self._passed(piece)
         if self._responses.switched:
             # What is still being sent is the client's side of the conversation; no request can follow it.
             self._closes = True
