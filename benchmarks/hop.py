@@ -82,9 +82,17 @@ def measure(seconds: int, *, http2: bool) -> str:
                 done = load(pod, connections, seconds, http2=http2)
                 costs = spent(processes, before, done.requests)
                 rows.append(_row(way.name, connections, done, costs, {n: resident(p) for n, p in processes.items()}))
+            if not http2:
+                rows.append([way.name, "100 MB", f"{_download(pod):.0f} MB/s", "", "", "", "", ""])
     return table(
         ("hop", "connections", "requests/s", "p50 us", "p99 us", "CPU us/request", "memory MB", "failed"), rows
     )
+
+
+def _download(pod: PodNamespace) -> float:
+    """MB/s of one download of 100 MB, the best of three."""
+    command = ("curl", "-sS", "-o", "/dev/null", "-w", "%{speed_download}", f"http://{POD_IP}:8080/large")
+    return max(float(pod.run(*command, user=SIDECAR_UID)) for _ in range(3)) / 1e6
 
 
 def _row(name: str, connections: int, done: Load, costs: dict[str, float], memory: dict[str, float]) -> list[str]:

@@ -78,12 +78,17 @@ class PodNamespace:
         return self._started(self.inside(*command, user=user), ready, environment)
 
     def nginx(self, address: str, port: int, *, body: str, http2: bool = False) -> subprocess.Popen[bytes]:
-        """Start a server of 1 kB answers with one worker; with ``http2`` it speaks only that, by prior knowledge."""
+        """Start a server of 1 kB answers, and of 100 MB at /large, with one worker.
+
+        With ``http2`` it speaks only that, by prior knowledge.
+        """
         folder = self.scratch / f"nginx-{port}"
         folder.mkdir()
         protocol = "http2" if http2 else ""
         text = _NGINX.format(folder=folder, address=address, port=port, protocol=protocol, body=body.ljust(1024, "."))
         (folder / "conf").write_text(text)
+        with (folder / "large").open("wb") as large:
+            large.truncate(100_000_000)
         process = subprocess.Popen(self.inside("nginx", "-e", "stderr", "-c", str(folder / "conf")))
         self._stack.callback(_end, process)
         self.await_port(address, port)
@@ -157,7 +162,11 @@ http {{
   access_log off; keepalive_requests 1000000000; client_max_body_size 0;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fcgi;
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-  server {{ listen {address}:{port} {protocol}; return 200 '{body}'; }}
+  server {{
+    listen {address}:{port} {protocol};
+    location / {{ return 200 '{body}'; }}
+    location = /large {{ alias {folder}/large; }}
+  }}
 }}
 """
 
