@@ -9,8 +9,6 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-from types import TracebackType
-from typing import Self
 
 from kdev.netlink.attributes import (
     attribute,
@@ -23,7 +21,7 @@ from kdev.netlink.attributes import (
     text,
 )
 from kdev.netlink.expressions import Part, encode_parts
-from kdev.netlink.sockets import APPEND, CREATE, Family, NetlinkSocket, Request
+from kdev.netlink.sockets import APPEND, CREATE, ClosedOnExit, Family, NetlinkSocket, Request
 
 _SUBSYSTEM = 10 << 8
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
@@ -116,7 +114,7 @@ Element = int | tuple[int, int]
 """A port, or a (source, destination) pair of ports."""
 
 
-class NfTables:
+class NfTables(ClosedOnExit):
     """Changes the ruleset of one network namespace.
 
     Args:
@@ -125,14 +123,6 @@ class NfTables:
 
     def __init__(self, *, namespace: int | None = None) -> None:
         self._netlink = NetlinkSocket(Family.NETFILTER, namespace=namespace)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the socket: tables that it owns disappear, others stay."""

@@ -7,8 +7,6 @@ connection; packets that wait in the queue at that moment are dropped, and TCP s
 import socket
 import struct
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from kdev.netlink.attributes import (
     attribute,
@@ -17,7 +15,7 @@ from kdev.netlink.attributes import (
     encode_message,
     network32,
 )
-from kdev.netlink.sockets import REQUEST, Family, NetlinkSocket, Request
+from kdev.netlink.sockets import REQUEST, ClosedOnExit, Family, NetlinkSocket, Request
 
 _SUBSYSTEM = 3 << 8
 _PACKET, _VERDICT, _CONFIG = 0, 1, 2
@@ -53,7 +51,7 @@ class QueuedPacket:
     payload: bytes
 
 
-class Queue:
+class Queue(ClosedOnExit):
     """One bound queue; closing it unbinds.
 
     Args:
@@ -85,14 +83,6 @@ class Queue:
         except OSError:
             self._netlink.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def fileno(self) -> int:
         """The descriptor to wait for; readable when packets wait."""

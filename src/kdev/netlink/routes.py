@@ -19,11 +19,9 @@ from ipaddress import (
     ip_address,
     ip_interface,
 )
-from types import TracebackType
-from typing import Self
 
 from kdev.netlink.attributes import Message, attribute, decode_attributes, decode_text, native32, nested, text
-from kdev.netlink.sockets import CREATE, EXCLUSIVE, Family, NetlinkError, NetlinkSocket, Request
+from kdev.netlink.sockets import CREATE, EXCLUSIVE, ClosedOnExit, Family, NetlinkError, NetlinkSocket, Request
 
 Address = IPv4Address | IPv6Address
 Interface = IPv4Interface | IPv6Interface
@@ -85,7 +83,7 @@ class Link:
     mac: bytes
 
 
-class Routes:
+class Routes(ClosedOnExit):
     """Requests about links, addresses and routes of one network namespace.
 
     All methods raise ``NetlinkError`` where the kernel refuses; its ``errno`` tells what (EEXIST, ENODEV, EPERM).
@@ -96,14 +94,6 @@ class Routes:
 
     def __init__(self, *, namespace: int | None = None) -> None:
         self._netlink = NetlinkSocket(Family.ROUTE, namespace=namespace)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the socket; what was made stays."""

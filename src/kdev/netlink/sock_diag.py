@@ -8,11 +8,9 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from types import TracebackType
-from typing import Self
 
 from kdev.netlink.attributes import Message, decode_attributes
-from kdev.netlink.sockets import Family, NetlinkSocket, Request
+from kdev.netlink.sockets import ClosedOnExit, Family, NetlinkSocket, Request
 
 _BY_FAMILY = 20
 _ATTRIBUTE_MARK = 15
@@ -63,7 +61,7 @@ class TcpSocket:
     mark: int
 
 
-class SockDiag:
+class SockDiag(ClosedOnExit):
     """Lists the TCP sockets of one network namespace.
 
     Args:
@@ -72,14 +70,6 @@ class SockDiag:
 
     def __init__(self, *, namespace: int | None = None) -> None:
         self._netlink = NetlinkSocket(Family.SOCK_DIAG, namespace=namespace)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the socket."""

@@ -86,7 +86,23 @@ class NetlinkError(OSError):
         super().__init__(code, f"{what}: {os.strerror(code)}" + (f" ({words})" if words else ""))
 
 
-class NetlinkSocket:
+class ClosedOnExit:
+    """A context manager that is left by ``close``."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back what is held."""
+        raise NotImplementedError
+
+
+class NetlinkSocket(ClosedOnExit):
     """A socket of one netlink family.
 
     Args:
@@ -106,14 +122,6 @@ class NetlinkSocket:
             self.socket.close()
             raise
         self._sequence = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the socket; what the kernel keeps in its name (owned tables, queues) goes with it."""
