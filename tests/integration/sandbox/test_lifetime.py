@@ -24,7 +24,7 @@ def _assert_no_files(directory: Path) -> None:
 
 
 def test_down_leaves_nothing(own_sandbox: Sandbox, tmp_path: Path) -> None:
-    """After ``down`` no process, namespace, mount or file of the sandbox is there."""
+    """After ``down`` no process, mount or file of the sandbox is there."""
     assert own_sandbox.command("up").returncode == 0
     traces = Traces.of(_pid(tmp_path))
     assert len(traces.processes) > 10

@@ -1,4 +1,4 @@
-"""What one sandbox put on the machine: its processes and namespaces, and whether any of it is still there."""
+"""What one sandbox put on the machine, and whether any of it is still there."""
 
 import os
 import time
@@ -13,36 +13,34 @@ _NAMESPACES = ("net", "uts", "ipc", "pid", "mnt")
 
 @dataclass(frozen=True)
 class Traces:
-    """A sandbox's processes, by number and start time, and the namespaces that are theirs alone."""
+    """A sandbox's processes by number and start time: its own, and whoever else is in its namespaces.
+
+    The namespaces themselves are not told by number, which the kernel gives to another sandbox's as soon as it is
+    free. They have no names, so that they end with the last of these processes.
+    """
 
     processes: frozenset[tuple[int, str]]
-    namespaces: frozenset[str]
 
     @classmethod
     def of(cls, daemon: int) -> "Traces":
-        """All that descends from a sandbox's process."""
+        """All that descends from a sandbox's process, or is where its descendants are."""
         parents = {pid: _stat(pid)[1] for pid in _pids()}
         family = {daemon}
         while more := {pid for pid, parent in parents.items() if parent in family} - family:
             family |= more
-        seen = {link for pid in family - {daemon} for link in _namespaces_of(pid)}
-        return cls(
-            frozenset((pid, _stat(pid)[0]) for pid in family),
-            frozenset(seen - _namespaces_of(os.getpid()) - _namespaces_of(daemon)),
-        )
+        places = {link for pid in family - {daemon} for link in _namespaces_of(pid)}
+        theirs = places - _namespaces_of(os.getpid()) - _namespaces_of(daemon)
+        guests = {pid for pid in parents if theirs & _namespaces_of(pid)}
+        return cls(frozenset((pid, _stat(pid)[0]) for pid in family | guests))
 
-    def left(self) -> list[str]:
+    def left(self) -> list[int]:
         """What is still there once the kernel has had its time."""
         deadline = time.monotonic() + SETTLED_WITHIN
-        while (left := self._now()) and time.monotonic() < deadline:
+        while (left := [pid for pid, started in self.processes if started and _stat(pid)[0] == started]) and (
+            time.monotonic() < deadline
+        ):
             time.sleep(0.1)
         return left
-
-    def _now(self) -> list[str]:
-        pids = _pids()
-        processes = [f"process {pid}" for pid, started in self.processes if pid in pids and _stat(pid)[0] == started]
-        held = {link for pid in pids for link in _namespaces_of(pid)}
-        return processes + sorted(self.namespaces & held)
 
 
 def _pids() -> list[int]:
