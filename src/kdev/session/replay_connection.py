@@ -8,6 +8,10 @@ from kdev.proxy.http1.head import ResponseHead
 from kdev.proxy.http1.message import Piece
 from kdev.proxy.http1.response import ResponseReader
 
+PARTING = 5.0
+"""Seconds that the process has to end a conversation after the client's last word. A client would wait for it: what a
+WebSocket server says in return to a closing frame must not meet a closed connection."""
+
 
 class ReplayListener(Protocol):
     """Who plays the requests."""
@@ -43,11 +47,13 @@ class ReplayConnection(asyncio.Protocol):
         self._status: int | None = None
         self._sending = False
         self._closes = False
+        self._parting: asyncio.TimerHandle | None = None
 
     @property
     def idle(self) -> bool:
         """Whether the next request may be sent."""
-        return self._request is None and not self._sending and not self._transport.is_closing()
+        conversing = self._sending or self._responses.switched
+        return self._request is None and not conversing and not self._transport.is_closing()
 
     def begin(self, head: bytes) -> None:
         """Begin a request, of whose head at least the first line is here."""
@@ -117,6 +123,8 @@ class ReplayConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """No answer will come but the one that has."""
+        if self._parting is not None:
+            self._parting.cancel()
         if exc is not None or not self._responses.until_close:
             self._status = None
         self._end_of_answer()
@@ -139,5 +147,9 @@ class ReplayConnection(asyncio.Protocol):
 
     def _close_if_done(self) -> None:
         """Close from here what the process is about to close, so that nothing is sent into its end."""
-        if self._closes and not self._sending and self._request is None:
+        if not self._closes or self._sending or self._request is not None:
+            return
+        if self._responses.switched:
+            self._parting = asyncio.get_running_loop().call_later(PARTING, self._transport.close)
+        else:
             self._transport.close()
