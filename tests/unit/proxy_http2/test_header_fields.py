@@ -1,5 +1,5 @@
 from hpack import Decoder, Encoder
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kdev.policies.requests import REPEATED
@@ -38,6 +38,7 @@ def test_picked_fields_are_those_a_decoder_finds(fields: list[tuple[bytes, bytes
 
 
 @given(st.binary(max_size=60))
+@example(block=b"\x0f\x80\x80\x80\x80\x80")
 @settings(max_examples=200)
 def test_garbage_is_none_or_fields_but_never_a_surprise(block: bytes) -> None:
     """Picking from garbage answers or declines."""

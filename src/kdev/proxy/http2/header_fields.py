@@ -88,7 +88,7 @@ class FieldPicker:
                     value = decode_huffman(block[begin:offset]) if huffman else block[begin:offset]
                 if name in wanted:
                     fields[name] = fields[name] + REPEATED + value if name in fields else value
-        except (IndexError, HPACKDecodingError):
+        except (IndexError, HPACKDecodingError, Http2Error):
             return None
         return (fields, inserts) if offset == end else None
 

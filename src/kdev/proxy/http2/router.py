@@ -351,6 +351,11 @@ class Router:
             self.to_client.append(frame)
         self._apply_download_initial()
 
+    def pod_ended(self) -> None:
+        """The pod has closed its idle connection without a word: the client's next requests need another one."""
+        if self.goaway is None:
+            self._goaway_of_pod(goaway(self._highest_at_pod, NO_ERROR))
+
     def _goaway_of_pod(self, frame: bytes) -> None:
         """Tell the client, but not that it may repeat elsewhere what the developer's process has begun."""
         last_at_pod = number(frame, HEAD_SIZE)

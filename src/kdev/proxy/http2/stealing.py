@@ -145,7 +145,10 @@ class StealingConnection(Http2Connection):
                 timer.cancel()
 
     def _pod_ended(self) -> None:
+        """A server closes connections that it finds idle; stolen streams are answered all the same."""
         self._pod_done = True
+        if not self._router.idle:
+            self._router.pod_ended()
         self.progressed()
 
     def _pod_lost(self, exc: Exception | None) -> None:
