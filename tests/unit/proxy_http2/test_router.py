@@ -99,6 +99,19 @@ def test_the_pods_goaway_covers_what_the_process_has_begun() -> None:
     assert bench.client_reads() == frames.reset(3, frames.REFUSED_STREAM) + frames.goaway(5, 0, b"bye")
 
 
+def test_a_pod_that_closes_its_idle_connection_leaves_stolen_streams_alone() -> None:
+    """The client is told to go elsewhere with what is new; what the process is answering stays, and is not repeated."""
+    bench = Bench()
+    bench.ask(1, b"/a")
+    bench.ask(3, b"/b")
+    bench.client_reads()
+    bench.router.pod_ended()
+    assert bench.client_reads() == frames.goaway(3, frames.NO_ERROR)
+    assert not bench.router.idle
+    bench.router.pod_ended()
+    assert bench.client_reads() == b""
+
+
 def test_late_frames_of_a_stolen_stream_do_not_reach_the_pod() -> None:
     """The pod would take them for frames of a stream it does not know, which ends a connection."""
     bench = Bench()
