@@ -25,7 +25,9 @@ coverage: setup ## The fast tests again, and which lines and branches they do no
 	$(BIN)/coverage report --skip-empty
 
 integration: setup .cache/tests-ready ## Real Envoy, real namespaces, real clients (root)
-	$(BIN)/pytest tests/integration tests/last
+	$(BIN)/python -m tests.leftovers .cache/before.json
+	$(BIN)/pytest tests/integration; status=$$?; \
+	KDEV_TESTS_BEFORE=.cache/before.json $(BIN)/pytest -q tests/last && exit $$status
 
 .cache/tests-ready: scripts/setup-tests
 	scripts/setup-tests

@@ -1,7 +1,13 @@
-"""An account of what tests could leave behind on the machine."""
+"""An account of what tests could leave behind on the machine.
 
+``python -m tests.leftovers FILE`` writes it down before the tests; ``tests/last`` compares after them, as a run of its
+own, because what a whole run shares is given back only at the run's end.
+"""
+
+import json
 import re
 import subprocess
+import sys
 import time
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -31,6 +37,16 @@ class Leftovers:
             tables=frozenset(_tables()),
             mounts=frozenset(line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
         )
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """Read an account that was written down."""
+        return cls(**{kind: frozenset(names) for kind, names in json.loads(file.read_text()).items()})
+
+    def write(self, file: Path) -> None:
+        """Write it down."""
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps({f.name: sorted(getattr(self, f.name)) for f in fields(self)}))
 
     def since(self, earlier: Self) -> dict[str, list[str]]:
         """What is here now and was not there before, by kind."""
@@ -63,3 +79,7 @@ def _tables() -> list[str]:
         return []
     listing = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=False)
     return listing.stdout.splitlines()
+
+
+if __name__ == "__main__":
+    Leftovers.now().write(Path(sys.argv[1]))
