@@ -14,7 +14,7 @@ from pathlib import Path
 from shutil import which
 from typing import Self
 
-_OURS = re.compile(r"kdev|envoy|nghttpd|h2load|wrk")
+_OURS = re.compile(r"kdev|envoy|nghttpd|h2load|nginx|wrk")
 
 
 @dataclass(frozen=True)

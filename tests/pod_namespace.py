@@ -90,7 +90,7 @@ class PodNamespace:
         with (folder / "large").open("wb") as large:
             large.truncate(100_000_000)
         process = subprocess.Popen(self.inside("nginx", "-e", "stderr", "-c", str(folder / "conf")))
-        self._stack.callback(_end, process)
+        self._stack.callback(_stop, process)
         self.await_port(address, port)
         return process
 
@@ -214,3 +214,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
     if process.stdin is not None:
         process.stdin.close()
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End a server that has workers: killed, it would leave them behind."""
+    process.terminate()
+    process.wait(10)

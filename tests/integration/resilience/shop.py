@@ -106,7 +106,7 @@ class Shop:
                 wanted = Wanted(address, HTTP1, path, connections, rate)
                 told = json.dumps(asdict(wanted))
                 command = [sys.executable, "-um", "tests.integration.resilience.http1_load", told]
-            process = subprocess.Popen(self.calling(*command), stdout=None if http2 else out)
+            process = subprocess.Popen(self.calling(*command), stdout=subprocess.DEVNULL if http2 else out)
         try:
             until(lambda: log.read_bytes().count(b"\n") >= connections)
             yield Load(process, log)
