@@ -81,6 +81,7 @@ def begin_and_end(shop: Shop, case: Case, scratch: Path) -> tuple[object, ...]:
             time.sleep(SETTLED)
             left = shop.direct()
             with shop.downloads(DOWNLOADS, http2=case.http2) as through:
+                time.sleep(SETTLED)
                 ending = time.time()
                 summary = running.interrupt()
                 survived = f"{before.survived()} + {through.survived()}"
@@ -89,7 +90,7 @@ def begin_and_end(shop: Shop, case: Case, scratch: Path) -> tuple[object, ...]:
     arrived = f"{serving.results[LOCAL] / len(serving.all):.0%}" if case.mode == "steal" else "-"
     # A download holds its connection; over HTTP/2 it holds the one that it shares with everything else.
     movable = direct - DOWNLOADS
-    moved = "-" if case.http2 else f"{(direct - left) / movable:.0%} of {movable}"
+    moved = "-" if case.http2 else f"{min(direct - left, movable) / movable:.0%} of {movable}"
     shop.await_nothing_left()
     failed = f"{len(outcomes.failed)} of {len(outcomes.all)}"
     return *case.words, f"{outcomes.rate:.0f}", failed, moved, arrived, survived, summary["counts"]["matched"]

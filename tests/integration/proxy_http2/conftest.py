@@ -11,7 +11,7 @@ import pytest
 from tests.integration.proxy_http2.hop import HOST, Hop, make_session
 
 NGINX = """
-daemon off;
+daemon off; master_process off;
 error_log stderr;
 pid {root}/nginx.pid;
 events {{}}
