@@ -40,7 +40,8 @@ its sidecar, the target's sidecar, tap, agent, and then the application or the l
 that no filter of a stealing session matches. Where there are headers, the caller's identity
 (`x-forwarded-client-cert`) reaches both the application and the local process.
 
-This page is written by the tests: `KDEV_MATRIX_TABLE=docs/reference/matrix.md .venv/bin/pytest tests/integration/matrix`.
+This page is written by the tests:
+`KDEV_MATRIX_TABLE=docs/reference/matrix.md .venv/bin/pytest tests/integration/matrix`.
 
 A copy never holds its original up. One that lags more than 1 MiB behind is dropped and counted; the upload of
 100 MB is therefore sent as fast as its copy is read.
@@ -70,7 +71,7 @@ def render(passed: Mapping[tuple[str, str], bool]) -> str:
     for row, tests in ROWS.items():
         cells = []
         for column, shown in _SHOWN.items():
-            whole = all([passed[test, column] for test in tests])
+            whole = all(passed[test, column] for test in tests)
             cells.append(_SHOWN_ALIKE.get(row, shown) if whole else "**fails**")
         lines.append(f"| {row} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
